@@ -1,0 +1,130 @@
+/**
+ * The changes that a commit record carries, as plain data. One list of them is one atomic change;
+ * `apply` (fs/store/apply.ts) is the only code that turns them into state, live and in recovery.
+ * They say results, not intentions: a rename is an unname, a name and two attribute changes.
+ */
+import type { Time } from "../attributes.ts";
+
+/** `length` bytes from `offset` of a unit. Unit 0 is a hole: zeros that are stored nowhere. */
+export interface Extent {
+  readonly unit: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A new inode, or a snapshot of one without its extents: it supersedes all earlier attributes. */
+export interface InodeChange {
+  readonly type: "inode";
+  readonly ino: number;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly nlink: number;
+  readonly rdev: number;
+  readonly atime: Time;
+  readonly mtime: Time;
+  readonly ctime: Time;
+  /** Directories: the inode of the parent. Others: 0. */
+  readonly parent: number;
+  /** Symbolic links: the target. Others: empty. */
+  readonly target: Buffer;
+}
+
+/** Absolute values; what is absent stays. nlink 0 makes the inode an orphan (open or in the kernel's memory). */
+export interface AttributesChange {
+  readonly type: "attributes";
+  readonly ino: number;
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly nlink?: number;
+  readonly parent?: number;
+  readonly atime?: Time;
+  readonly mtime?: Time;
+  readonly ctime?: Time;
+}
+
+/** Replaces `remove` bytes at `offset` of a file by extents; the size follows. offset + remove <= size. */
+export interface SpliceChange {
+  readonly type: "splice";
+  readonly ino: number;
+  readonly offset: number;
+  readonly remove: number;
+  readonly extents: readonly Extent[];
+}
+
+/** Appends private bytes and then the shared extents to each of many files, and sets mtime and ctime. */
+export interface DeliverChange {
+  readonly type: "deliver";
+  readonly time: Time;
+  readonly shared: readonly Extent[];
+  /** Unit of the private bytes: target k has `privateLengths[k]` bytes from `privateOffsets[k]` on. */
+  readonly targets: readonly DeliverTarget[];
+}
+
+export interface DeliverTarget {
+  readonly ino: number;
+  /** The bytes before the shared ones; undefined when there are none. */
+  readonly private: Extent | undefined;
+}
+
+export interface NameChange {
+  readonly type: "name";
+  readonly parent: number;
+  readonly name: string;
+  readonly ino: number;
+  /** S_IFMT bits. */
+  readonly fileType: number;
+}
+
+export interface UnnameChange {
+  readonly type: "unname";
+  readonly parent: number;
+  readonly name: string;
+}
+
+/** Nothing refers to the inode any more: a deletion record. Its extents must be gone before. */
+export interface DropInodeChange {
+  readonly type: "dropInode";
+  readonly ino: number;
+}
+
+export interface XattrChange {
+  readonly type: "xattr";
+  readonly ino: number;
+  readonly name: string;
+  /** undefined removes it. */
+  readonly value: Buffer | undefined;
+}
+
+/** A delivery that waits for a lock: it belongs to the name, whatever file has it then. */
+export interface PendChange {
+  readonly type: "pend";
+  readonly id: number;
+  readonly parent: number;
+  readonly name: string;
+  readonly time: Time;
+  /** For a mailbox that has to be created when the delivery shows. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly extents: readonly Extent[];
+}
+
+/** The pending delivery is done (a splice in the same commit put it into a file) or dropped. */
+export interface UnpendChange {
+  readonly type: "unpend";
+  readonly id: number;
+}
+
+export type Change =
+  | InodeChange
+  | AttributesChange
+  | SpliceChange
+  | DeliverChange
+  | NameChange
+  | UnnameChange
+  | DropInodeChange
+  | XattrChange
+  | PendChange
+  | UnpendChange;
