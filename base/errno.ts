@@ -34,6 +34,7 @@ export const EMLINK = -31;
 export const ERANGE = -34;
 export const EDEADLK = -35;
 export const ENAMETOOLONG = -36;
+export const ENOLCK = -37;
 export const ENOSYS = -38;
 export const ENOTEMPTY = -39;
 export const ELOOP = -40;
@@ -74,6 +75,7 @@ const names: ReadonlyMap<Errno, string> = new Map([
   [ERANGE, "ERANGE"],
   [EDEADLK, "EDEADLK"],
   [ENAMETOOLONG, "ENAMETOOLONG"],
+  [ENOLCK, "ENOLCK"],
   [ENOSYS, "ENOSYS"],
   [ENOTEMPTY, "ENOTEMPTY"],
   [ELOOP, "ELOOP"],
