@@ -53,12 +53,23 @@ export interface SpliceChange {
   readonly extents: readonly Extent[];
 }
 
+/**
+ * A snapshot of a page of a file's extent map (at most 256 extents), in ascending order behind an inode
+ * snapshot: the bytes from `offset` on are these extents, and the file ends behind the last page.
+ */
+export interface MapChange {
+  readonly type: "map";
+  readonly ino: number;
+  readonly offset: number;
+  readonly extents: readonly Extent[];
+  readonly last: boolean;
+}
+
 /** Appends private bytes and then the shared extents to each of many files, and sets mtime and ctime. */
 export interface DeliverChange {
   readonly type: "deliver";
   readonly time: Time;
   readonly shared: readonly Extent[];
-  /** Unit of the private bytes: target k has `privateLengths[k]` bytes from `privateOffsets[k]` on. */
   readonly targets: readonly DeliverTarget[];
 }
 
@@ -121,6 +132,7 @@ export type Change =
   | InodeChange
   | AttributesChange
   | SpliceChange
+  | MapChange
   | DeliverChange
   | NameChange
   | UnnameChange

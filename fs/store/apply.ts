@@ -1,0 +1,295 @@
+/**
+ * What a change means: the only code that turns log records into state, live and in recovery. A change
+ * was checked before it was written (validate.ts), so what does not fit here is a broken invariant.
+ *
+ * References: an extent that is added counts before one that is taken away, so a unit that moves
+ * within one change never loses its last reference in between. A unit without references is removed at once.
+ */
+import { assert, assertNever } from "../../base/assert.ts";
+import { isDirectory, isRegular } from "../attributes.ts";
+import type {
+  AttributesChange,
+  Change,
+  DeliverChange,
+  Extent,
+  InodeChange,
+  MapChange,
+  NameChange,
+  SpliceChange,
+  UnnameChange,
+} from "./change.ts";
+import { Dentry } from "./dentry.ts";
+import { Inode } from "./inode.ts";
+import { Pending } from "./pending.ts";
+import type { ReferenceEffect } from "./references.ts";
+import { addReferences, bytesReferenced, isUnreferenced } from "./references.ts";
+import type { State } from "./state.ts";
+import { Unit } from "./unit.ts";
+
+export function apply(state: State, change: Change): void {
+  switch (change.type) {
+    case "inode":
+      return applyInode(state, change);
+    case "attributes":
+      return applyAttributes(state, change);
+    case "splice":
+      return applySplice(state, change);
+    case "map":
+      return applyMap(state, change);
+    case "deliver":
+      return applyDeliver(state, change);
+    case "name":
+      return applyName(state, change);
+    case "unname":
+      return applyUnname(state, change);
+    case "dropInode":
+      return applyDropInode(state, change.ino);
+    case "xattr": {
+      const inode = existing(state, change.ino);
+      state.touch(inode);
+      const xattrs = new Map(inode.xattrs);
+      if (change.value === undefined) xattrs.delete(change.name);
+      else xattrs.set(change.name, change.value);
+      inode.xattrs = xattrs.size === 0 ? undefined : xattrs;
+      return;
+    }
+    case "pend": {
+      const pending = new Pending(change);
+      state.touch(pending);
+      state.pending.set(change.id, pending);
+      state.counters.nextPending = Math.max(state.counters.nextPending, change.id + 1);
+      referAll(state, change.extents, 1);
+      return;
+    }
+    case "unpend": {
+      const pending = state.pending.get(change.id);
+      assert(pending !== undefined, `pending delivery ${change.id} is there`);
+      state.touch(pending);
+      pending.removed = true;
+      state.pending.delete(change.id);
+      referAll(state, pending.change.extents, -1);
+      return;
+    }
+    default:
+      assertNever(change);
+  }
+}
+
+/** A unit frame: its bytes are in the log; a frame of a known unit says where its bytes stand now. */
+export function applyUnit(state: State, unit: Unit): void {
+  const known = state.unit(unit.id);
+  let stored = 0;
+  for (const chunk of unit.chunks) stored += chunk.length;
+  const use = state.segmentUse(unit.segment);
+  state.touch(use);
+  use.unitBytes += stored;
+  state.counters.unitBytes += stored;
+  state.counters.nextUnit = Math.max(state.counters.nextUnit, unit.id + 1);
+  if (known !== undefined) {
+    const live = bytesReferenced(known.runs, 1);
+    const from = state.segmentUse(known.segment);
+    state.touch(from);
+    from.liveBytes -= live;
+    use.liveBytes += live;
+    state.touch(known);
+    known.segment = unit.segment;
+    known.position = unit.position;
+    known.chunks = unit.chunks;
+    return;
+  }
+  state.touch(unit);
+  state.units.set(unit.id, unit);
+  state.unlinked.add(unit.id);
+  state.counters.units++;
+}
+
+/** A unit that nobody came to reference: its space in the log is dead. */
+export function dropUnlinked(state: State, id: number): void {
+  if (!state.unlinked.has(id)) return;
+  const unit = state.unit(id);
+  assert(unit !== undefined, `unlinked unit ${id} is there`);
+  removeUnit(state, unit);
+}
+
+function applyInode(state: State, change: InodeChange): void {
+  let inode = state.inode(change.ino);
+  if (inode === undefined) {
+    inode = new Inode(change.ino, state);
+    // A number is used once, so a removed row with this number cannot be in memory.
+    state.inodes.set(change.ino, inode);
+    if (isDirectory(change.mode)) state.counters.directories++;
+    else state.counters.files++;
+  }
+  state.touch(inode);
+  inode.mode = change.mode;
+  inode.uid = change.uid;
+  inode.gid = change.gid;
+  inode.rdev = change.rdev;
+  inode.setAtime(change.atime);
+  inode.setMtime(change.mtime);
+  inode.setCtime(change.ctime);
+  inode.parent = change.parent;
+  inode.target = change.target;
+  setLinkCount(state, inode, change.nlink);
+  state.counters.nextIno = Math.max(state.counters.nextIno, change.ino + 1);
+}
+
+function applyAttributes(state: State, change: AttributesChange): void {
+  const inode = existing(state, change.ino);
+  state.touch(inode);
+  if (change.mode !== undefined) inode.mode = change.mode;
+  if (change.uid !== undefined) inode.uid = change.uid;
+  if (change.gid !== undefined) inode.gid = change.gid;
+  if (change.nlink !== undefined) setLinkCount(state, inode, change.nlink);
+  if (change.parent !== undefined) inode.parent = change.parent;
+  if (change.atime !== undefined) inode.setAtime(change.atime);
+  if (change.mtime !== undefined) inode.setMtime(change.mtime);
+  if (change.ctime !== undefined) inode.setCtime(change.ctime);
+}
+
+function setLinkCount(state: State, inode: Inode, nlink: number): void {
+  inode.nlink = nlink;
+  if (nlink === 0) state.orphans.add(inode.ino);
+  else state.orphans.delete(inode.ino);
+}
+
+function applySplice(state: State, change: SpliceChange): void {
+  const inode = existing(state, change.ino);
+  spliceInode(state, inode, change.offset, change.remove, change.extents);
+}
+
+function applyMap(state: State, change: MapChange): void {
+  const inode = existing(state, change.ino);
+  let length = 0;
+  for (const extent of change.extents) length += extent.length;
+  const replaced = Math.min(length, inode.size - change.offset);
+  const remove = change.last ? inode.size - change.offset : replaced;
+  spliceInode(state, inode, change.offset, remove, change.extents);
+}
+
+function spliceInode(
+  state: State,
+  inode: Inode,
+  offset: number,
+  remove: number,
+  extents: readonly Extent[],
+): void {
+  state.touch(inode);
+  const before = inode.size;
+  referAll(state, extents, 1);
+  const removed = inode.tree.splice(offset, remove, extents);
+  referAll(state, removed, -1);
+  state.extentsChanged += extents.length + removed.length;
+  if (isRegular(inode.mode)) state.counters.logicalBytes += inode.size - before;
+}
+
+function applyDeliver(state: State, change: DeliverChange): void {
+  const { shared, targets, time } = change;
+  let ownUnit = 0;
+  let ownStart = 0;
+  let ownEnd = 0;
+  let bytes = 0;
+  for (const target of targets) {
+    const inode = existing(state, target.ino);
+    state.touch(inode);
+    const before = inode.size;
+    const own = target.private;
+    if (own !== undefined) {
+      if (own.unit !== ownUnit || own.offset !== ownEnd) {
+        refer(state, ownUnit, ownStart, ownEnd - ownStart, 1);
+        ownUnit = own.unit;
+        ownStart = own.offset;
+      }
+      ownEnd = own.offset + own.length;
+      inode.tree.append(own.unit, own.offset, own.length);
+    }
+    for (const extent of shared) inode.tree.append(extent.unit, extent.offset, extent.length);
+    inode.setMtime(time);
+    inode.setCtime(time);
+    bytes += inode.size - before;
+  }
+  refer(state, ownUnit, ownStart, ownEnd - ownStart, 1);
+  referAll(state, shared, targets.length);
+  state.counters.logicalBytes += bytes;
+  state.extentsChanged += targets.length * (shared.length + 1);
+}
+
+function applyName(state: State, change: NameChange): void {
+  const { parent, name, ino, fileType } = change;
+  const directory = existing(state, parent);
+  const known = state.dentryOrTombstone(parent, name);
+  if (known !== undefined) {
+    state.touch(known);
+    known.ino = ino;
+    known.fileType = fileType;
+    if (!known.removed) return;
+    known.removed = false;
+    state.touch(directory);
+    directory.entryCount++;
+    return;
+  }
+  state.touch(directory);
+  directory.entryCount++;
+  directory.lastCookie++;
+  const dentry = new Dentry(parent, name, directory.lastCookie, ino, fileType);
+  state.dentries.set(dentry);
+  state.touch(dentry);
+}
+
+function applyUnname(state: State, change: UnnameChange): void {
+  const dentry = state.dentry(change.parent, change.name);
+  assert(dentry !== undefined, `the name ${JSON.stringify(change.name)} is there`);
+  state.touch(dentry);
+  dentry.removed = true;
+  const directory = existing(state, change.parent);
+  state.touch(directory);
+  directory.entryCount--;
+}
+
+function applyDropInode(state: State, ino: number): void {
+  const inode = existing(state, ino);
+  if (inode.size > 0) spliceInode(state, inode, 0, inode.size, []);
+  state.touch(inode);
+  inode.removed = true;
+  state.orphans.delete(ino);
+  if (isDirectory(inode.mode)) state.counters.directories--;
+  else state.counters.files--;
+}
+
+function existing(state: State, ino: number): Inode {
+  const inode = state.inode(ino);
+  assert(inode !== undefined, `inode ${ino} is there`);
+  return inode;
+}
+
+function referAll(state: State, extents: readonly Extent[], delta: number): void {
+  for (const extent of extents) refer(state, extent.unit, extent.offset, extent.length, delta);
+}
+
+const effect: ReferenceEffect = { live: 0, shared: 0 };
+
+function refer(state: State, id: number, offset: number, length: number, delta: number): void {
+  if (id === 0 || length === 0 || delta === 0) return;
+  const unit = state.unit(id);
+  assert(unit !== undefined, `unit ${id} is there`);
+  state.touch(unit);
+  effect.live = 0;
+  effect.shared = 0;
+  unit.runs = addReferences(unit.runs, offset, length, delta, effect);
+  state.counters.storedBytes += effect.live;
+  state.counters.sharedBytes += effect.shared;
+  if (effect.live !== 0) {
+    const use = state.segmentUse(unit.segment);
+    state.touch(use);
+    use.liveBytes += effect.live;
+  }
+  if (delta > 0) state.unlinked.delete(id);
+  else if (isUnreferenced(unit.runs)) removeUnit(state, unit);
+}
+
+function removeUnit(state: State, unit: Unit): void {
+  state.touch(unit);
+  unit.removed = true;
+  state.unlinked.delete(unit.id);
+  state.counters.units--;
+}

@@ -1,0 +1,47 @@
+/**
+ * Brings the index up to a position of the log while the store goes on.
+ *
+ *     freeze (one turn) -> rows into a batch, some each turn -> the log is durable up to the position
+ *     -> one synced write of the batch -> rows that did not change meanwhile are clean
+ *
+ * A row that changes while it waits is written into the batch first (State.touch), so the batch is the
+ * state at the position exactly. It never covers a position that is not durable.
+ */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { IndexDb } from "./index-db.ts";
+import { META_KEY } from "./keys.ts";
+import type { Log } from "./log.ts";
+import { encodeMeta } from "./meta-row.ts";
+import type { State } from "./state.ts";
+
+/** Rows that one turn of the event loop writes into the batch: about a millisecond. */
+const ROWS_PER_TURN = 400;
+
+export async function writeCheckpoint(state: State, log: Log, index: IndexDb): Promise<void> {
+  const batch = index.batch();
+  const meta = encodeMeta({
+    position: log.end,
+    counters: { ...state.counters },
+    orphans: [...state.orphans],
+    unlinked: [...state.unlinked],
+  });
+  const generation = state.generation;
+  const rows = state.freeze(batch);
+  try {
+    const durable = log.durable();
+    durable.catch(() => {});
+    for (let k = 0; k < rows.length; k++) {
+      state.writeFrozen(rows[k] as (typeof rows)[number]);
+      if (k % ROWS_PER_TURN === ROWS_PER_TURN - 1) await nextTurn();
+    }
+    batch.put(META_KEY, meta);
+    await durable;
+    await batch.write();
+  } finally {
+    state.endFreeze();
+  }
+  for (let k = 0; k < rows.length; k++) {
+    state.thawed(rows[k] as (typeof rows)[number], generation);
+    if (k % (ROWS_PER_TURN * 10) === 0) await nextTurn();
+  }
+}

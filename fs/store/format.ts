@@ -1,0 +1,129 @@
+/**
+ * The bytes of a segment file (docs/FORMAT.md has every field and a worked example).
+ *
+ *     segment = header (32 bytes), frames
+ *     frame   = header (16 bytes), meta, data
+ *
+ * The frame's checksum covers its header and meta; a unit's data has checksums of its own, one for
+ * each chunk, in the meta. All integers are little-endian, all checksums CRC-32C.
+ * Not here: what the meta of a commit says (change-codec.ts).
+ */
+import { crc32c } from "@node-rs/crc32";
+import { ByteReader, ByteWriter } from "../../base/bytes.ts";
+
+export const FORMAT_VERSION = 1;
+
+export const SEGMENT_MAGIC = Buffer.from("ONESPOOL", "latin1");
+export const SEGMENT_HEADER_LENGTH = 32;
+/** A segment takes no further frame once it is as long as this. */
+export const SEGMENT_LENGTH = 64 * 1024 * 1024;
+
+export const FRAME_HEADER_LENGTH = 16;
+export const FRAME_UNIT = 1;
+export const FRAME_COMMIT = 2;
+/** A commit with more meta is refused: 10,000 deliveries need less than a megabyte. */
+export const FRAME_META_LENGTH_MAX = 64 * 1024 * 1024;
+
+export const UNIT_LENGTH_MAX = 256 * 1024;
+/** The most bytes that one checksum covers: what reading a single byte may cost. */
+export const CHUNK_LENGTH_MAX = 64 * 1024;
+
+/**
+ * A piece of a unit with a checksum of its own. Chunks are in order and lie one behind the other in the
+ * file; a gap between their offsets is what cleaning left out because nobody referenced it.
+ */
+export interface Chunk {
+  /** In the unit. */
+  readonly offset: number;
+  readonly length: number;
+  readonly checksum: number;
+}
+
+export interface FrameHeader {
+  readonly kind: number;
+  readonly metaLength: number;
+  readonly dataLength: number;
+  readonly checksum: number;
+}
+
+export interface UnitMeta {
+  readonly id: number;
+  readonly chunks: readonly Chunk[];
+}
+
+export function encodeSegmentHeader(segment: number): Buffer {
+  const bytes = Buffer.alloc(SEGMENT_HEADER_LENGTH);
+  SEGMENT_MAGIC.copy(bytes, 0);
+  bytes.writeUInt32LE(FORMAT_VERSION, 8);
+  bytes.writeBigUInt64LE(BigInt(segment), 16);
+  bytes.writeUInt32LE(crc32c(bytes.subarray(0, 28)), 28);
+  return bytes;
+}
+
+/** The version and number that a segment header gives; undefined when it is not one. */
+export function decodeSegmentHeader(
+  bytes: Buffer,
+): { version: number; segment: number } | undefined {
+  if (bytes.length < SEGMENT_HEADER_LENGTH) return undefined;
+  if (!bytes.subarray(0, 8).equals(SEGMENT_MAGIC)) return undefined;
+  if (bytes.readUInt32LE(28) !== crc32c(bytes.subarray(0, 28))) return undefined;
+  return { version: bytes.readUInt32LE(8), segment: Number(bytes.readBigUInt64LE(16)) };
+}
+
+/** Header and meta of a frame in one buffer; the data, if any, follows it in the file. */
+export function encodeFrame(kind: number, meta: Uint8Array, dataLength: number): Buffer {
+  const bytes = Buffer.allocUnsafe(FRAME_HEADER_LENGTH + meta.length);
+  bytes.writeUInt32LE(meta.length, 4);
+  bytes.writeUInt32LE(dataLength, 8);
+  bytes.writeUInt32LE(kind, 12);
+  bytes.set(meta, FRAME_HEADER_LENGTH);
+  bytes.writeUInt32LE(crc32c(bytes.subarray(4)), 0);
+  return bytes;
+}
+
+export function decodeFrameHeader(bytes: Buffer, at: number): FrameHeader {
+  return {
+    checksum: bytes.readUInt32LE(at),
+    metaLength: bytes.readUInt32LE(at + 4),
+    dataLength: bytes.readUInt32LE(at + 8),
+    kind: bytes.readUInt32LE(at + 12),
+  };
+}
+
+/** The checksum that a frame's header must carry; `bytes` starts at the header. */
+export function frameChecksum(bytes: Buffer, at: number, metaLength: number): number {
+  return crc32c(bytes.subarray(at + 4, at + FRAME_HEADER_LENGTH + metaLength));
+}
+
+const unitMeta = new ByteWriter(64);
+
+/** The meta of a unit frame; valid until the next call. */
+export function encodeUnitMeta(id: number, chunks: readonly Chunk[]): Buffer {
+  unitMeta.reset();
+  unitMeta.varint(id);
+  unitMeta.varint(chunks.length);
+  let end = 0;
+  for (const chunk of chunks) {
+    unitMeta.varint(chunk.offset - end);
+    unitMeta.varint(chunk.length);
+    unitMeta.u32(chunk.checksum);
+    end = chunk.offset + chunk.length;
+  }
+  return unitMeta.view();
+}
+
+export function decodeUnitMeta(meta: Buffer): UnitMeta {
+  const reader = new ByteReader(meta);
+  const id = reader.varint();
+  const chunks: Chunk[] = [];
+  let end = 0;
+  for (let left = reader.varint(); left > 0; left--) {
+    const offset = end + reader.varint();
+    const length = reader.varint();
+    chunks.push({ offset, length, checksum: reader.u32() });
+    end = offset + length;
+  }
+  return { id, chunks };
+}
+
+export { crc32c };

@@ -1,0 +1,128 @@
+/**
+ * The index on disk: LevelDB. It is a convenience: all that is in it can be made again from the log.
+ */
+import { ClassicLevel } from "classic-level";
+import * as fs from "node:fs";
+import { StoreError } from "./errors.ts";
+import { META_KEY } from "./keys.ts";
+import { indexDirectory } from "./paths.ts";
+import type { RowBatch } from "./row.ts";
+import type { IndexReader } from "./state.ts";
+
+const OPTIONS = {
+  keyEncoding: "buffer",
+  valueEncoding: "buffer",
+  cacheSize: 24 * 1024 * 1024,
+  writeBufferSize: 16 * 1024 * 1024,
+  maxOpenFiles: 512,
+} as const;
+
+type Level = ClassicLevel<Buffer, Buffer>;
+
+/** A batch whose rows appear together or not at all. */
+export interface IndexBatch extends RowBatch {
+  /** On stable storage when it resolves. */
+  write(): Promise<void>;
+}
+
+export class IndexDb implements IndexReader {
+  readonly #level: Level;
+
+  private constructor(level: Level) {
+    this.#level = level;
+  }
+
+  /** Opens or creates; throws STORE_DAMAGED when LevelDB finds it damaged. */
+  static async open(store: string): Promise<IndexDb> {
+    const level = new ClassicLevel<Buffer, Buffer>(indexDirectory(store), OPTIONS);
+    try {
+      await level.open();
+    } catch (error) {
+      throw indexError("cannot open the index", error);
+    }
+    return new IndexDb(level);
+  }
+
+  static exists(store: string): boolean {
+    return fs.existsSync(indexDirectory(store));
+  }
+
+  static remove(store: string): void {
+    fs.rmSync(indexDirectory(store), { recursive: true, force: true });
+  }
+
+  get(key: Buffer): Buffer | undefined {
+    try {
+      return this.#level.getSync(key);
+    } catch (error) {
+      throw indexError("cannot read the index", error);
+    }
+  }
+
+  meta(): Buffer | undefined {
+    return this.get(META_KEY);
+  }
+
+  batch(): IndexBatch {
+    const batch = this.#level.batch();
+    return {
+      put: (key, value) => batch.put(key, value),
+      del: (key) => batch.del(key),
+      write: async () => {
+        try {
+          await batch.write({ sync: true });
+        } catch (error) {
+          throw indexError("cannot write the index", error);
+        }
+      },
+    };
+  }
+
+  /** The rows of a range as they are now, in order, whatever is written meanwhile. */
+  rows(range: { gte: Buffer; lt: Buffer }): IndexRows {
+    return new IndexRows(this.#level.iterator(range));
+  }
+
+  async close(): Promise<void> {
+    await this.#level.close();
+  }
+}
+
+interface LevelIterator {
+  nextv(count: number): Promise<[Buffer, Buffer][]>;
+  close(): Promise<void>;
+}
+
+export class IndexRows {
+  readonly #iterator: LevelIterator;
+
+  constructor(iterator: LevelIterator) {
+    this.#iterator = iterator;
+  }
+
+  /** The next rows; none at the end. */
+  async next(countMax: number): Promise<[Buffer, Buffer][]> {
+    try {
+      return await this.#iterator.nextv(countMax);
+    } catch (error) {
+      throw indexError("cannot read the index", error);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#iterator.close();
+  }
+}
+
+function indexError(what: string, error: unknown): StoreError {
+  const cause = error as Error & { code?: string; cause?: Error & { code?: string } };
+  const inner = cause.cause ?? cause;
+  const damaged =
+    inner.code === "LEVEL_CORRUPTION" || /Corruption|missing files/.test(inner.message);
+  const full = /No space left|quota/i.test(inner.message);
+  return new StoreError(
+    damaged ? "STORE_DAMAGED" : full ? "STORE_FULL" : "STORE_IO",
+    `${what}: ${inner.message}`,
+    { cause: error },
+  );
+}

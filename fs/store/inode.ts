@@ -1,0 +1,138 @@
+/** An inode's row: attributes, extended attributes, and the root of its extent tree. */
+import type { ByteReader } from "../../base/bytes.ts";
+import { ByteWriter } from "../../base/bytes.ts";
+import type { Time } from "../attributes.ts";
+import { decodeNode, encodeNode, ExtentNode, ROOT_ID } from "./extent-node.ts";
+import type { NodePool } from "./extent-tree.ts";
+import { ExtentTree } from "./extent-tree.ts";
+import { inodeKey } from "./keys.ts";
+import type { RowBatch } from "./row.ts";
+import { Row } from "./row.ts";
+
+const EMPTY = Buffer.alloc(0);
+const out = new ByteWriter(1024);
+
+export class Inode extends Row {
+  readonly ino: number;
+  mode = 0;
+  uid = 0;
+  gid = 0;
+  nlink = 0;
+  rdev = 0;
+  atimeSec = 0;
+  atimeNsec = 0;
+  mtimeSec = 0;
+  mtimeNsec = 0;
+  ctimeSec = 0;
+  ctimeNsec = 0;
+  /** Directories: the parent's inode. */
+  parent = 0;
+  /** Directories: how many names are in it. */
+  entryCount = 0;
+  /** Directories: the last cookie that was given to a name. */
+  lastCookie = 0;
+  /** Symbolic links: where to. */
+  target: Buffer = EMPTY;
+  xattrs: Map<string, Buffer> | undefined = undefined;
+  tree: ExtentTree;
+
+  constructor(ino: number, pool: NodePool, root?: ExtentNode, nextNodeId?: number) {
+    super();
+    this.ino = ino;
+    this.tree = new ExtentTree(
+      root ?? new ExtentNode(ino, ROOT_ID, true, []),
+      nextNodeId ?? ROOT_ID + 1,
+      pool,
+    );
+    this.tree.root.owner = this;
+  }
+
+  /** Bytes. */
+  get size(): number {
+    return this.tree.root.bytes;
+  }
+
+  setAtime(time: Time): void {
+    this.atimeSec = time.sec;
+    this.atimeNsec = time.nsec;
+  }
+
+  setMtime(time: Time): void {
+    this.mtimeSec = time.sec;
+    this.mtimeNsec = time.nsec;
+  }
+
+  setCtime(time: Time): void {
+    this.ctimeSec = time.sec;
+    this.ctimeNsec = time.nsec;
+  }
+
+  override write(batch: RowBatch): void {
+    if (this.removed) batch.del(inodeKey(this.ino));
+    else batch.put(inodeKey(this.ino), encodeInode(this));
+  }
+}
+
+export function encodeInode(inode: Inode): Buffer {
+  out.reset();
+  out.varint(inode.mode);
+  out.varint(inode.uid);
+  out.varint(inode.gid);
+  out.varint(inode.nlink);
+  out.varint(inode.rdev);
+  out.signed(inode.atimeSec);
+  out.varint(inode.atimeNsec);
+  out.signed(inode.mtimeSec);
+  out.varint(inode.mtimeNsec);
+  out.signed(inode.ctimeSec);
+  out.varint(inode.ctimeNsec);
+  out.varint(inode.parent);
+  out.varint(inode.entryCount);
+  out.varint(inode.lastCookie);
+  out.bytes(inode.target);
+  out.varint(inode.xattrs?.size ?? 0);
+  for (const [name, value] of inode.xattrs ?? []) {
+    out.text(name);
+    out.bytes(value);
+  }
+  out.varint(inode.tree.nextNodeId);
+  encodeNode(out, inode.tree.root);
+  return out.copy();
+}
+
+export function decodeInode(ino: number, from: ByteReader, pool: NodePool): Inode {
+  const mode = from.varint();
+  const uid = from.varint();
+  const gid = from.varint();
+  const nlink = from.varint();
+  const rdev = from.varint();
+  const atime = { sec: from.signed(), nsec: from.varint() };
+  const mtime = { sec: from.signed(), nsec: from.varint() };
+  const ctime = { sec: from.signed(), nsec: from.varint() };
+  const parent = from.varint();
+  const entryCount = from.varint();
+  const lastCookie = from.varint();
+  const target = Buffer.from(from.bytes());
+  let xattrs: Map<string, Buffer> | undefined;
+  for (let left = from.varint(); left > 0; left--) {
+    xattrs ??= new Map();
+    const name = from.text();
+    xattrs.set(name, Buffer.from(from.bytes()));
+  }
+  const nextNodeId = from.varint();
+  const inode = new Inode(ino, pool, decodeNode(ino, ROOT_ID, from), nextNodeId);
+  inode.mode = mode;
+  inode.uid = uid;
+  inode.gid = gid;
+  inode.nlink = nlink;
+  inode.rdev = rdev;
+  inode.setAtime(atime);
+  inode.setMtime(mtime);
+  inode.setCtime(ctime);
+  inode.parent = parent;
+  inode.entryCount = entryCount;
+  inode.lastCookie = lastCookie;
+  inode.target = target.length === 0 ? EMPTY : target;
+  inode.xattrs = xattrs;
+  return inode;
+}

@@ -1,0 +1,185 @@
+/**
+ * The end of the segment log: frames are queued, written together, and made durable in groups.
+ *
+ * Invariants:
+ * - the queue is written by one append; what follows in the log was queued later;
+ * - a segment is synced before its successor is created, so only the last one can have a torn tail;
+ * - after a failed sync nothing is acknowledged any more: every call throws (STORE_IO).
+ */
+import type { Chunk } from "./format.ts";
+import {
+  encodeFrame,
+  encodeUnitMeta,
+  FRAME_COMMIT,
+  FRAME_META_LENGTH_MAX,
+  FRAME_UNIT,
+  SEGMENT_HEADER_LENGTH,
+  SEGMENT_LENGTH,
+} from "./format.ts";
+import { StoreError } from "./errors.ts";
+import type { SegmentFiles } from "./segment-files.ts";
+
+export interface LogPosition {
+  readonly segment: number;
+  readonly offset: number;
+}
+
+interface Waiter {
+  readonly upTo: number;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+export class Log {
+  readonly #files: SegmentFiles;
+  readonly #segmentLength: number;
+  #segment: number;
+  /** Where the next written byte goes. */
+  #offset: number;
+  #queue: Buffer[] = [];
+  #queuedLength = 0;
+  /** Bytes appended and bytes known to be durable since this log was opened. */
+  #appended = 0;
+  #synced = 0;
+  #syncing = false;
+  #waiters: Waiter[] = [];
+  #failure: StoreError | undefined;
+  /** Syncs that ended well, for statistics. */
+  syncs = 0;
+
+  constructor(files: SegmentFiles, end: LogPosition, segmentLength = SEGMENT_LENGTH) {
+    this.#files = files;
+    this.#segment = end.segment;
+    this.#offset = end.offset;
+    this.#segmentLength = segmentLength;
+  }
+
+  /** Behind everything written; there must be nothing in the queue. */
+  get end(): LogPosition {
+    return { segment: this.#segment, offset: this.#offset };
+  }
+
+  get appended(): number {
+    return this.#appended;
+  }
+
+  get durableUpTo(): number {
+    return this.#synced;
+  }
+
+  /** Queues a unit; returns where its data will stand. */
+  queueUnit(id: number, chunks: readonly Chunk[], parts: readonly Uint8Array[]): LogPosition {
+    this.#beginBatch();
+    let length = 0;
+    for (const part of parts) length += part.length;
+    const frame = encodeFrame(FRAME_UNIT, encodeUnitMeta(id, chunks), length);
+    const position = this.#offset + this.#queuedLength + frame.length;
+    this.#push(frame);
+    for (const part of parts) {
+      this.#push(Buffer.from(part.buffer, part.byteOffset, part.byteLength));
+    }
+    return { segment: this.#segment, offset: position };
+  }
+
+  queueCommit(meta: Buffer): void {
+    if (meta.length > FRAME_META_LENGTH_MAX) {
+      throw new StoreError("STORE_IO", `a commit of ${meta.length} bytes is over the limit`);
+    }
+    this.#beginBatch();
+    this.#push(encodeFrame(FRAME_COMMIT, meta, 0));
+  }
+
+  /** Writes the queue. After an error nothing of it is in the log. */
+  flush(): void {
+    if (this.#queue.length === 0) return;
+    const queue = this.#queue;
+    const length = this.#queuedLength;
+    this.#queue = [];
+    this.#queuedLength = 0;
+    this.#files.append(this.#segment, this.#offset, queue);
+    this.#offset += length;
+    this.#appended += length;
+  }
+
+  /** What is queued is not wanted: a change that was refused. */
+  discardQueue(): void {
+    this.#queue = [];
+    this.#queuedLength = 0;
+  }
+
+  /** Resolves when everything flushed so far is on stable storage. */
+  durable(): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#synced >= this.#appended) return Promise.resolve();
+    const { promise, resolve, reject } = withResolvers();
+    this.#waiters.push({ upTo: this.#appended, resolve, reject });
+    this.#startSync();
+    return promise;
+  }
+
+  #push(bytes: Buffer): void {
+    this.#queue.push(bytes);
+    this.#queuedLength += bytes.length;
+  }
+
+  #beginBatch(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#queue.length > 0 || this.#offset < this.#segmentLength) return;
+    const next = this.#segment + 1;
+    try {
+      this.#files.syncNow(this.#segment);
+    } catch (error) {
+      throw this.#fail(error as StoreError);
+    }
+    this.#settle(this.#appended);
+    this.#files.create(next);
+    this.#segment = next;
+    this.#offset = SEGMENT_HEADER_LENGTH;
+  }
+
+  #startSync(): void {
+    if (this.#syncing || this.#waiters.length === 0) return;
+    this.#syncing = true;
+    const upTo = this.#appended;
+    this.#files.sync(this.#segment, (error) => {
+      this.#syncing = false;
+      if (error === undefined) this.#settle(upTo);
+      else this.#fail(error);
+      this.#startSync();
+    });
+  }
+
+  #settle(upTo: number): void {
+    this.syncs++;
+    this.#synced = Math.max(this.#synced, upTo);
+    const waiters = this.#waiters;
+    this.#waiters = waiters.filter((waiter) => waiter.upTo > this.#synced);
+    for (const waiter of waiters) if (waiter.upTo <= this.#synced) waiter.resolve();
+  }
+
+  #fail(error: StoreError): StoreError {
+    this.#failure ??= new StoreError(
+      "STORE_IO",
+      `the log could not be synced, so nothing more is accepted until the store is opened again: ${error.message}`,
+      { cause: error },
+    );
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) waiter.reject(this.#failure);
+    return this.#failure;
+  }
+}
+
+function withResolvers(): {
+  promise: Promise<void>;
+  resolve: () => void;
+  reject: (error: Error) => void;
+} {
+  let resolve!: () => void;
+  let reject!: (error: Error) => void;
+  const promise = new Promise<void>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { promise, resolve, reject };
+}

@@ -1,0 +1,27 @@
+/** The names of a store's files on disk; nobody else builds them. */
+import { join } from "node:path";
+
+export const LOCK_FILE = "lock";
+export const FORMAT_FILE = "format";
+export const LOG_DIRECTORY = "log";
+export const INDEX_DIRECTORY = "index";
+
+const SEGMENT_NAME = /^(\d{8,15})\.seg$/;
+
+export function logDirectory(store: string): string {
+  return join(store, LOG_DIRECTORY);
+}
+
+export function indexDirectory(store: string): string {
+  return join(store, INDEX_DIRECTORY);
+}
+
+export function segmentPath(store: string, segment: number): string {
+  return join(store, LOG_DIRECTORY, `${String(segment).padStart(8, "0")}.seg`);
+}
+
+/** The number in a segment's file name; undefined for any other name. */
+export function segmentNumber(name: string): number | undefined {
+  const digits = SEGMENT_NAME.exec(name)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}

@@ -1,0 +1,151 @@
+/**
+ * The segment files of one store: creating, opening, reading, appending, syncing. The only code of the
+ * log that calls the disk. Failures come as StoreError: ENOSPC and EDQUOT as STORE_FULL, the rest as STORE_IO.
+ */
+import * as fs from "node:fs";
+import { encodeSegmentHeader, SEGMENT_HEADER_LENGTH } from "./format.ts";
+import { StoreError } from "./errors.ts";
+import { logDirectory, segmentNumber, segmentPath } from "./paths.ts";
+
+/** Segments that are open for reading at once. */
+const OPEN_MAX = 512;
+
+export function storageError(what: string, error: unknown): StoreError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const full = code === "ENOSPC" || code === "EDQUOT";
+  return new StoreError(full ? "STORE_FULL" : "STORE_IO", `${what}: ${message}`, { cause: error });
+}
+
+export class SegmentFiles {
+  readonly #store: string;
+  readonly #open = new Map<number, number>();
+
+  constructor(store: string) {
+    this.#store = store;
+  }
+
+  /** Numbers of the segments that exist, ascending. */
+  list(): number[] {
+    const numbers: number[] = [];
+    for (const name of fs.readdirSync(logDirectory(this.#store))) {
+      const number = segmentNumber(name);
+      if (number !== undefined) numbers.push(number);
+    }
+    return numbers.sort((a, b) => a - b);
+  }
+
+  /** A new segment with its header; its name is on stable storage when this returns. */
+  create(segment: number): void {
+    const path = segmentPath(this.#store, segment);
+    try {
+      const fd = fs.openSync(path, "wx+", 0o600);
+      this.#open.set(segment, fd);
+      fs.writeSync(fd, encodeSegmentHeader(segment), 0, SEGMENT_HEADER_LENGTH, 0);
+      fs.fdatasyncSync(fd);
+      const directory = fs.openSync(logDirectory(this.#store), "r");
+      fs.fsyncSync(directory);
+      fs.closeSync(directory);
+    } catch (error) {
+      this.close(segment);
+      fs.rmSync(path, { force: true });
+      throw storageError(`cannot create ${path}`, error);
+    }
+  }
+
+  remove(segment: number): void {
+    this.close(segment);
+    fs.rmSync(segmentPath(this.#store, segment), { force: true });
+  }
+
+  descriptor(segment: number): number {
+    const known = this.#open.get(segment);
+    if (known !== undefined) return known;
+    const path = segmentPath(this.#store, segment);
+    let fd: number;
+    try {
+      fd = fs.openSync(path, "r+");
+    } catch (error) {
+      throw storageError(`cannot open ${path}`, error);
+    }
+    if (this.#open.size >= OPEN_MAX) {
+      const oldest = this.#open.keys().next().value;
+      if (oldest !== undefined) this.close(oldest);
+    }
+    this.#open.set(segment, fd);
+    return fd;
+  }
+
+  length(segment: number): number {
+    return fs.fstatSync(this.descriptor(segment)).size;
+  }
+
+  /** Fills the buffer from a position; returns how many bytes there were. */
+  read(segment: number, position: number, target: Buffer, start: number, length: number): number {
+    const fd = this.descriptor(segment);
+    let done = 0;
+    try {
+      while (done < length) {
+        const count = fs.readSync(fd, target, start + done, length - done, position + done);
+        if (count === 0) break;
+        done += count;
+      }
+    } catch (error) {
+      throw storageError(`cannot read segment ${segment} at ${position}`, error);
+    }
+    return done;
+  }
+
+  /** Writes all the buffers at a position; after a failure the file is as long as before. */
+  append(segment: number, position: number, buffers: readonly Buffer[]): void {
+    const fd = this.descriptor(segment);
+    let rest = [...buffers];
+    let at = position;
+    try {
+      while (rest.length > 0) {
+        let count = fs.writevSync(fd, rest.slice(0, 1024), at);
+        at += count;
+        while (rest.length > 0 && count >= (rest[0] as Buffer).length) {
+          count -= (rest[0] as Buffer).length;
+          rest = rest.slice(1);
+        }
+        if (count > 0) rest[0] = (rest[0] as Buffer).subarray(count);
+      }
+    } catch (error) {
+      this.truncate(segment, position);
+      throw storageError(`cannot append to segment ${segment}`, error);
+    }
+  }
+
+  truncate(segment: number, length: number): void {
+    try {
+      fs.ftruncateSync(this.descriptor(segment), length);
+    } catch (error) {
+      throw storageError(`cannot cut segment ${segment} to ${length} bytes`, error);
+    }
+  }
+
+  syncNow(segment: number): void {
+    try {
+      fs.fdatasyncSync(this.descriptor(segment));
+    } catch (error) {
+      throw storageError(`cannot sync segment ${segment}`, error);
+    }
+  }
+
+  sync(segment: number, done: (error: StoreError | undefined) => void): void {
+    fs.fdatasync(this.descriptor(segment), (error) => {
+      done(error === null ? undefined : storageError(`cannot sync segment ${segment}`, error));
+    });
+  }
+
+  close(segment: number): void {
+    const fd = this.#open.get(segment);
+    if (fd === undefined) return;
+    this.#open.delete(segment);
+    fs.closeSync(fd);
+  }
+
+  closeAll(): void {
+    for (const segment of [...this.#open.keys()]) this.close(segment);
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * Reads the frames of a segment in order. A frame that is cut off or whose checksum does not fit ends
+ * the reading: in the last segment that is the torn tail of a crash, in an earlier one it is damage.
+ */
+import type { UnitMeta } from "./format.ts";
+import {
+  crc32c,
+  decodeFrameHeader,
+  decodeSegmentHeader,
+  decodeUnitMeta,
+  FORMAT_VERSION,
+  FRAME_COMMIT,
+  FRAME_HEADER_LENGTH,
+  FRAME_META_LENGTH_MAX,
+  FRAME_UNIT,
+  frameChecksum,
+  SEGMENT_HEADER_LENGTH,
+  UNIT_LENGTH_MAX,
+} from "./format.ts";
+import { StoreError } from "./errors.ts";
+import type { SegmentFiles } from "./segment-files.ts";
+
+const WINDOW_LENGTH = 4 * 1024 * 1024;
+
+export type Frame =
+  | {
+      readonly kind: "unit";
+      readonly offset: number;
+      readonly unit: UnitMeta;
+      readonly data: Buffer;
+      /** Where the data stands in the segment. */
+      readonly position: number;
+    }
+  | { readonly kind: "commit"; readonly offset: number; readonly meta: Buffer };
+
+export interface ReadEnd {
+  /** Behind the last whole frame. */
+  readonly offset: number;
+  /** Why the reading ended before the end of the file; undefined at its end. */
+  readonly torn: string | undefined;
+}
+
+/** Throws STORE_FORMAT for a newer format; returns whether the segment has its header. */
+export function checkSegmentHeader(files: SegmentFiles, segment: number): boolean {
+  const bytes = Buffer.alloc(SEGMENT_HEADER_LENGTH);
+  files.read(segment, 0, bytes, 0, SEGMENT_HEADER_LENGTH);
+  const header = decodeSegmentHeader(bytes);
+  if (header === undefined) return false;
+  if (header.version > FORMAT_VERSION) {
+    throw new StoreError(
+      "STORE_FORMAT",
+      `segment ${segment} has format ${header.version}; this program knows up to ${FORMAT_VERSION}`,
+    );
+  }
+  return header.segment === segment;
+}
+
+/**
+ * Calls `visit` for each frame from `offset` on. Buffers are valid only during the call. With
+ * `checkData` the checksums of units are checked too.
+ */
+export function readFrames(
+  files: SegmentFiles,
+  segment: number,
+  offset: number,
+  visit: (frame: Frame) => void,
+  checkData = true,
+): ReadEnd {
+  const length = files.length(segment);
+  let window: Buffer = Buffer.alloc(0);
+  let windowStart = offset;
+  let at = offset;
+
+  const have = (count: number): boolean => {
+    if (at + count > length) return false;
+    if (at + count <= windowStart + window.length) return true;
+    const size = Math.min(Math.max(count, WINDOW_LENGTH), length - at);
+    const fresh = Buffer.allocUnsafe(size);
+    const kept = Math.max(0, windowStart + window.length - at);
+    if (kept > 0) window.copy(fresh, 0, at - windowStart);
+    const read = files.read(segment, at + kept, fresh, kept, size - kept);
+    window = fresh.subarray(0, kept + read);
+    windowStart = at;
+    return window.length >= count;
+  };
+  const torn = (why: string): ReadEnd => ({ offset: at, torn: `${why} at offset ${at}` });
+
+  while (at < length) {
+    if (!have(FRAME_HEADER_LENGTH)) return torn("a cut-off frame header");
+    const header = decodeFrameHeader(window, at - windowStart);
+    if (header.metaLength > FRAME_META_LENGTH_MAX || header.dataLength > UNIT_LENGTH_MAX) {
+      return torn("an impossible frame length");
+    }
+    const headLength = FRAME_HEADER_LENGTH + header.metaLength;
+    if (!have(headLength + header.dataLength)) return torn("a cut-off frame");
+    const start = at - windowStart;
+    if (frameChecksum(window, start, header.metaLength) !== header.checksum) {
+      return torn("a frame whose checksum does not fit");
+    }
+    const meta = window.subarray(start + FRAME_HEADER_LENGTH, start + headLength);
+    if (header.kind === FRAME_COMMIT) {
+      visit({ kind: "commit", offset: at, meta });
+    } else if (header.kind === FRAME_UNIT) {
+      const unit = decodeUnitMeta(meta);
+      const data = window.subarray(start + headLength, start + headLength + header.dataLength);
+      if (checkData && !chunksFit(unit, data)) {
+        return torn(`unit ${unit.id} with bytes whose checksum does not fit`);
+      }
+      visit({ kind: "unit", offset: at, unit, data, position: at + headLength });
+    } else {
+      throw new StoreError("STORE_FORMAT", `segment ${segment} has a frame of kind ${header.kind}`);
+    }
+    at += headLength + header.dataLength;
+  }
+  return { offset: at, torn: undefined };
+}
+
+function chunksFit(unit: UnitMeta, data: Buffer): boolean {
+  let at = 0;
+  for (const chunk of unit.chunks) {
+    if (crc32c(data.subarray(at, at + chunk.length)) !== chunk.checksum) return false;
+    at += chunk.length;
+  }
+  return at === data.length;
+}

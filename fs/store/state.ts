@@ -1,0 +1,224 @@
+/**
+ * The store's state: the index's rows, those in memory first. Reading loads a row into a bounded
+ * cache; changing one goes through touch(), so that a checkpoint can write a consistent state while
+ * the store goes on.
+ *
+ * Invariants:
+ * - a row that differs from the index (generation > 0) is in memory and is not dropped;
+ * - a removed row stays in memory, marked, until the index no longer has it;
+ * - rows are dropped only by sweep(), which runs between operations: whoever holds a row holds it until
+ *   its next await, no longer.
+ * Not here: what a change means (apply.ts), when the index is written (checkpoint.ts).
+ */
+import { ByteReader, MalformedError } from "../../base/bytes.ts";
+import { DentryCache } from "./directory-cache.ts";
+import { Dentry, decodeNameRow } from "./dentry.ts";
+import type { Counters } from "./counters.ts";
+import { emptyCounters } from "./counters.ts";
+import { StoreError } from "./errors.ts";
+import { decodeNode, ExtentNode, ROOT_ID } from "./extent-node.ts";
+import type { NodePool } from "./extent-tree.ts";
+import { decodeInode, Inode } from "./inode.ts";
+import { inodeKey, nameKey, nodeKey, unitKey } from "./keys.ts";
+import { RowCache } from "./cache.ts";
+import type { Pending } from "./pending.ts";
+import type { Row, RowBatch } from "./row.ts";
+import { SegmentUse } from "./segment-use.ts";
+import { decodeUnit, Unit } from "./unit.ts";
+
+/** The part of the index that the state reads. */
+export interface IndexReader {
+  get(key: Buffer): Buffer | undefined;
+}
+
+export interface CacheLimits {
+  readonly inodesMax: number;
+  readonly dentriesMax: number;
+  readonly unitsMax: number;
+  /** Nodes of extent trees besides the roots. */
+  readonly nodesMax: number;
+}
+
+export const CACHE_LIMITS: CacheLimits = {
+  inodesMax: 100_000,
+  dentriesMax: 150_000,
+  unitsMax: 60_000,
+  nodesMax: 20_000,
+};
+
+export class State implements NodePool {
+  counters: Counters = emptyCounters();
+  readonly segments = new Map<number, SegmentUse>();
+  readonly pending = new Map<number, Pending>();
+  /** Inodes without a name that somebody may still have open. */
+  readonly orphans = new Set<number>();
+  /** Units that were written and that no extent names yet. */
+  readonly unlinked = new Set<number>();
+  readonly inodes: RowCache<number, Inode>;
+  readonly units: RowCache<number, Unit>;
+  readonly dentries: DentryCache;
+  /** Extents that were added or taken away since the last freeze: how far the index lags. */
+  extentsChanged = 0;
+
+  readonly #index: IndexReader;
+  readonly #limits: CacheLimits;
+  #generation = 1;
+  #changed: Row[] = [];
+  #frozenBatch: RowBatch | undefined;
+  #nodesLoaded = 0;
+
+  constructor(index: IndexReader, limits: CacheLimits = CACHE_LIMITS) {
+    this.#index = index;
+    this.#limits = limits;
+    this.inodes = new RowCache(limits.inodesMax);
+    this.units = new RowCache(limits.unitsMax);
+    this.dentries = new DentryCache(limits.dentriesMax);
+  }
+
+  inode(ino: number): Inode | undefined {
+    let inode = this.inodes.get(ino);
+    if (inode === undefined) {
+      inode = this.#row(inodeKey(ino), (reader) => decodeInode(ino, reader, this));
+      if (inode === undefined) return undefined;
+      this.inodes.set(ino, inode);
+    }
+    return inode.removed ? undefined : inode;
+  }
+
+  dentry(parent: number, name: string): Dentry | undefined {
+    const dentry = this.dentryOrTombstone(parent, name);
+    return dentry === undefined || dentry.removed ? undefined : dentry;
+  }
+
+  /** Also a name that was removed since the last checkpoint. */
+  dentryOrTombstone(parent: number, name: string): Dentry | undefined {
+    let dentry = this.dentries.get(parent, name);
+    if (dentry === undefined) {
+      dentry = this.#row(nameKey(parent, name), (reader) => decodeNameRow(parent, name, reader));
+      if (dentry === undefined) return undefined;
+      this.dentries.set(dentry);
+    }
+    return dentry;
+  }
+
+  unit(id: number): Unit | undefined {
+    let unit = this.units.get(id);
+    if (unit === undefined) {
+      unit = this.#row(unitKey(id), (reader) => decodeUnit(id, reader));
+      if (unit === undefined) return undefined;
+      this.units.set(id, unit);
+    }
+    return unit.removed ? undefined : unit;
+  }
+
+  load(ino: number, id: number): ExtentNode {
+    const node = this.#row(nodeKey(ino, id), (reader) => decodeNode(ino, id, reader));
+    if (node === undefined) {
+      throw new StoreError("STORE_DAMAGED", `the index lacks node ${id} of inode ${ino}`);
+    }
+    this.#nodesLoaded++;
+    return node;
+  }
+
+  segmentUse(segment: number): SegmentUse {
+    let use = this.segments.get(segment);
+    if (use === undefined) {
+      use = new SegmentUse(segment);
+      this.segments.set(segment, use);
+    }
+    return use;
+  }
+
+  /** Before a row is changed. */
+  touch(changing: Row): void {
+    let row = changing;
+    if (row instanceof ExtentNode && row.id === ROOT_ID && row.owner !== undefined) row = row.owner;
+    if (row.generation === this.#generation) return;
+    if (row.frozen && this.#frozenBatch !== undefined) {
+      row.write(this.#frozenBatch);
+      row.frozen = false;
+    }
+    row.generation = this.#generation;
+    this.#changed.push(row);
+    if (row instanceof Dentry) this.dentries.changed(row);
+  }
+
+  /**
+   * Ends a generation: its rows keep their states for the batch, which is written row by row with
+   * writeFrozen, and by touch. `thawed` ends it.
+   */
+  freeze(batch: RowBatch): Row[] {
+    const rows = this.#changed;
+    for (const row of rows) row.frozen = true;
+    this.#changed = [];
+    this.#frozenBatch = batch;
+    this.#generation++;
+    this.extentsChanged = 0;
+    return rows;
+  }
+
+  writeFrozen(row: Row): void {
+    if (!row.frozen || this.#frozenBatch === undefined) return;
+    row.write(this.#frozenBatch);
+    row.frozen = false;
+  }
+
+  /** The index has a frozen row's state now; `generation` is the one that was frozen. */
+  thawed(row: Row, generation: number): void {
+    if (row.generation !== generation) return;
+    row.generation = 0;
+    if (row instanceof Dentry) this.dentries.written(row);
+    else if (row.removed) this.#dropRemoved(row);
+  }
+
+  endFreeze(): void {
+    this.#frozenBatch = undefined;
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get changedCount(): number {
+    return this.#changed.length;
+  }
+
+  get full(): boolean {
+    return (
+      this.inodes.full ||
+      this.units.full ||
+      this.dentries.full ||
+      this.#nodesLoaded > this.#limits.nodesMax
+    );
+  }
+
+  /** Only between operations: see the invariants. */
+  sweep(): void {
+    if (this.inodes.full) this.inodes.sweep();
+    if (this.units.full) this.units.sweep();
+    if (this.dentries.full) this.dentries.sweep();
+    if (this.#nodesLoaded > this.#limits.nodesMax) {
+      for (const inode of this.inodes.values()) inode.tree.unload();
+      this.#nodesLoaded = 0;
+    }
+  }
+
+  #dropRemoved(row: Row): void {
+    if (row instanceof Inode) this.inodes.delete(row.ino);
+    else if (row instanceof Unit) this.units.delete(row.id);
+  }
+
+  #row<R>(key: Buffer, decode: (reader: ByteReader) => R): R | undefined {
+    const bytes = this.#index.get(key);
+    if (bytes === undefined) return undefined;
+    try {
+      return decode(new ByteReader(bytes));
+    } catch (error) {
+      if (!(error instanceof MalformedError)) throw error;
+      const name = `${key.toString("latin1", 0, 1)}:${key.toString("hex", 1)}`;
+      throw new StoreError("STORE_DAMAGED", `row ${name} of the index: ${error.message}`, {
+        cause: error,
+      });
+    }
+  }
+}

@@ -1,0 +1,506 @@
+/**
+ * A store: units, inodes and names on disk, changed atomically and made durable in groups.
+ *
+ *     writeUnit(bytes) ... commit(changes) -> in the log (survives kill -9) -> durable() -> on the disk
+ *
+ * All methods but open, close, durable and DirectoryStream.read are synchronous. An Inode or Unit
+ * that a method returns is alive and read-only, and may be held until the caller's next await.
+ * Not here: what a caller may do (fs/files, fs/delivery), locks, the kernel.
+ */
+import * as fs from "node:fs";
+import { assert } from "../../base/assert.ts";
+import { ByteReader, ByteWriter } from "../../base/bytes.ts";
+import type { Time } from "../attributes.ts";
+import { S_IFDIR } from "../attributes.ts";
+import { apply, applyUnit, dropUnlinked } from "./apply.ts";
+import type { Change, Extent } from "./change.ts";
+import { encodeChanges } from "./change-codec.ts";
+import { writeCheckpoint } from "./checkpoint.ts";
+import { ROOT_INO } from "./counters.ts";
+import { checkFormat, createStore, isStore, lockStore, unlockStore } from "./directory.ts";
+import { DirectoryStream } from "./directory-stream.ts";
+import { StoreError } from "./errors.ts";
+import type { Chunk } from "./format.ts";
+import { CHUNK_LENGTH_MAX, crc32c, SEGMENT_HEADER_LENGTH, UNIT_LENGTH_MAX } from "./format.ts";
+import { IndexDb } from "./index-db.ts";
+import type { Inode } from "./inode.ts";
+import { firstNumber, kindRange } from "./keys.ts";
+import { Log } from "./log.ts";
+import { decodeMeta } from "./meta-row.ts";
+import type { PendingDelivery } from "./pending.ts";
+import { decodePending } from "./pending.ts";
+import type { Recovered } from "./recovery.ts";
+import { replay } from "./recovery.ts";
+import { SegmentFiles } from "./segment-files.ts";
+import { decodeSegmentUse } from "./segment-use.ts";
+import type { CacheLimits } from "./state.ts";
+import { CACHE_LIMITS, State } from "./state.ts";
+import { Unit } from "./unit.ts";
+import { readUnit } from "./unit-reader.ts";
+import { validate } from "./validate.ts";
+
+/** How far the index may lag behind the log: what a start after a crash has to read. */
+export const INDEX_LAG_BYTES_MAX = 64 * 1024 * 1024;
+export const INDEX_LAG_EXTENTS_MAX = 200_000;
+/** A checkpoint starts at this part of the lag, so that it is done before the limit is reached. */
+const CHECKPOINT_AT = 0.6;
+/** Changes that nobody asked to be durable are synced after this time at the latest. */
+export const SYNC_INTERVAL_MS = 5_000;
+
+export interface StoreOptions {
+  /** Make the store if the directory is missing or empty. */
+  readonly create?: boolean;
+  readonly now?: () => Time;
+  readonly cacheLimits?: CacheLimits;
+  /** Segments are ended at this length (bytes); smaller ones are for tests. */
+  readonly segmentLength?: number;
+  /** Make the index anew from the log. */
+  readonly rebuildIndex?: boolean;
+  /** Told what a long start is doing: bytes of the log read so far and in all. */
+  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
+}
+
+export interface StoreStatistics {
+  readonly logicalBytes: number;
+  readonly storedBytes: number;
+  readonly sharedBytes: number;
+  readonly units: number;
+  readonly files: number;
+  readonly directories: number;
+  readonly segments: number;
+  /** Length of all segment files. */
+  readonly segmentBytes: number;
+  /** Unit bytes in the log that nobody references. */
+  readonly deadBytes: number;
+  readonly pending: number;
+  /** What a start after a crash would have to read now. */
+  readonly indexLagBytes: number;
+  readonly indexLagExtents: number;
+}
+
+export interface Space {
+  readonly blockSize: number;
+  readonly blocks: number;
+  readonly free: number;
+  readonly available: number;
+}
+
+export class Store {
+  readonly directory: string;
+  /** What the start had to do. */
+  recovered: Recovered = { end: { segment: 0, offset: 0 }, bytes: 0, tornBytes: 0 };
+  readonly #options: StoreOptions;
+  readonly #lock: number;
+  readonly #files: SegmentFiles;
+  readonly #index: IndexDb;
+  readonly #state: State;
+  readonly #commitMeta = new ByteWriter(64 * 1024);
+  #log!: Log;
+  #checkpoint: Promise<void> | undefined;
+  /** Log bytes since the position that the last checkpoint began at. */
+  #lagStart = 0;
+  #checkpointFailure: Error | undefined;
+  #sweepScheduled = false;
+  #syncTimer: NodeJS.Timeout | undefined;
+  /** Changes to the store since it was opened or checkpointed. */
+  #dirty = false;
+  /** Units that were queued and not yet written. */
+  #queuedUnits: number[] = [];
+
+  private constructor(directory: string, lock: number, index: IndexDb, options: StoreOptions) {
+    this.directory = directory;
+    this.#lock = lock;
+    this.#index = index;
+    this.#options = options;
+    this.#files = new SegmentFiles(directory);
+    this.#state = new State(index, options.cacheLimits ?? CACHE_LIMITS);
+  }
+
+  static async open(directory: string, options: StoreOptions = {}): Promise<Store> {
+    if (options.create === true && !isStore(directory)) createStore(directory);
+    checkFormat(directory);
+    const lock = lockStore(directory);
+    let index: IndexDb | undefined;
+    try {
+      if (options.rebuildIndex === true) IndexDb.remove(directory);
+      index = await IndexDb.open(directory);
+      const store = new Store(directory, lock, index, options);
+      await store.#recover();
+      return store;
+    } catch (error) {
+      await index?.close();
+      unlockStore(lock);
+      throw error;
+    }
+  }
+
+  /** Makes everything durable, brings the index up to date and lets go of the store. */
+  async close(): Promise<void> {
+    clearInterval(this.#syncTimer);
+    try {
+      for (const id of [...this.#state.unlinked]) this.dropUnit(id);
+      await this.#checkpoint;
+      if (this.#dirty) await this.checkpoint();
+    } finally {
+      await this.#index.close();
+      this.#files.closeAll();
+      unlockStore(this.#lock);
+    }
+  }
+
+  inode(ino: number): Inode | undefined {
+    if (this.#state.full) this.#scheduleSweep();
+    return this.#state.inode(ino);
+  }
+
+  /** The inode that a name stands for; 0 when there is no such name. */
+  lookup(parent: number, name: string): number {
+    return this.#state.dentry(parent, name)?.ino ?? 0;
+  }
+
+  openDirectory(ino: number): DirectoryStream {
+    return new DirectoryStream(this.#state, this.#index, ino);
+  }
+
+  /** Deliveries that wait for a lock on this name, in the order in which they came. */
+  pending(parent: number, name: string): readonly PendingDelivery[] {
+    if (this.#state.pending.size === 0) return [];
+    const found: PendingDelivery[] = [];
+    for (const { change } of this.#state.pending.values()) {
+      if (change.parent === parent && change.name === name) found.push(change);
+    }
+    return found.sort((a, b) => a.id - b.id);
+  }
+
+  pendingNames(): readonly { parent: number; name: string }[] {
+    const names = new Map<string, { parent: number; name: string }>();
+    for (const { change } of this.#state.pending.values()) {
+      const { parent, name } = change;
+      names.set(`${parent}/${name}`, { parent, name });
+    }
+    return [...names.values()];
+  }
+
+  orphans(): readonly number[] {
+    return [...this.#state.orphans];
+  }
+
+  newIno(): number {
+    return this.#state.counters.nextIno++;
+  }
+
+  newPendingId(): number {
+    return this.#state.counters.nextPending++;
+  }
+
+  /**
+   * Queues a unit of at most UNIT_LENGTH_MAX bytes, with a checksum for each of `chunkLengths` (default:
+   * CHUNK_LENGTH_MAX each). The bytes must stay as they are until commit() or flush() returns.
+   */
+  writeUnit(parts: readonly Uint8Array[], chunkLengths?: readonly number[]): number {
+    const id = this.#state.counters.nextUnit++;
+    const chunks = chunksOf(parts, chunkLengths);
+    const place = this.#log.queueUnit(id, chunks, parts);
+    applyUnit(this.#state, new Unit(id, place.segment, place.offset, chunks));
+    this.#queuedUnits.push(id);
+    this.#dirty = true;
+    return id;
+  }
+
+  /** A unit that was never linked is no longer wanted. */
+  dropUnit(id: number): void {
+    dropUnlinked(this.#state, id);
+    this.#dirty = true;
+  }
+
+  hasUnit(id: number): { length: number } | undefined {
+    return this.#state.unit(id);
+  }
+
+  /** Runs [length, count, ...] that say how often each byte of a unit is referenced. */
+  unitReferences(id: number): readonly number[] | undefined {
+    return this.#state.unit(id)?.runs;
+  }
+
+  /** Writes what is queued: afterwards it survives the end of this process. */
+  flush(): void {
+    try {
+      this.#log.flush();
+    } catch (error) {
+      this.#dropQueued();
+      throw error;
+    }
+    this.#queuedUnits = [];
+  }
+
+  /** One atomic change. When it throws StoreError, nothing happened. */
+  commit(changes: readonly Change[]): void {
+    validate(this.#state, changes);
+    this.#commitMeta.reset();
+    encodeChanges(this.#commitMeta, changes);
+    try {
+      this.#log.queueCommit(this.#commitMeta.view());
+    } catch (error) {
+      this.#dropQueued();
+      throw error;
+    }
+    this.flush();
+    for (const change of changes) apply(this.#state, change);
+    this.#dirty = true;
+    this.#afterChange();
+  }
+
+  /** Resolves when everything committed so far is on stable storage. */
+  async durable(): Promise<void> {
+    while (this.#overLag() && this.#checkpoint !== undefined) await this.#checkpoint;
+    await this.#log.durable();
+  }
+
+  extents(ino: number, offset: number, length: number): Extent[] {
+    return this.#existing(ino).tree.slice(offset, length);
+  }
+
+  /** Bytes of a file, fewer only at its end. */
+  read(ino: number, offset: number, length: number): Buffer {
+    const inode = this.#existing(ino);
+    const count = Math.max(0, Math.min(length, inode.size - offset));
+    const bytes = Buffer.allocUnsafe(count);
+    let at = 0;
+    for (const extent of inode.tree.slice(offset, count)) {
+      if (extent.unit === 0) {
+        bytes.fill(0, at, at + extent.length);
+      } else {
+        const unit = this.#state.unit(extent.unit);
+        assert(unit !== undefined, `unit ${extent.unit} of inode ${ino} is there`);
+        readUnit(this.#files, unit, extent.offset, extent.length, bytes, at);
+      }
+      at += extent.length;
+    }
+    assert(at === count, "extents cover the file");
+    if (this.#state.full) this.#scheduleSweep();
+    return bytes;
+  }
+
+  statistics(): StoreStatistics {
+    const { counters } = this.#state;
+    const segments = this.#files.list();
+    let segmentBytes = 0;
+    for (const segment of segments) segmentBytes += this.#files.length(segment);
+    return {
+      logicalBytes: counters.logicalBytes,
+      storedBytes: counters.storedBytes,
+      sharedBytes: counters.sharedBytes,
+      units: counters.units,
+      files: counters.files,
+      directories: counters.directories,
+      segments: segments.length,
+      segmentBytes,
+      deadBytes: counters.unitBytes - counters.storedBytes,
+      pending: this.#state.pending.size,
+      indexLagBytes: this.#log.appended - this.#lagStart,
+      indexLagExtents: this.#state.extentsChanged,
+    };
+  }
+
+  /** The disk under the store. */
+  space(): Space {
+    const disk = fs.statfsSync(this.directory);
+    return {
+      blockSize: disk.bsize,
+      blocks: disk.blocks,
+      free: disk.bfree,
+      available: disk.bavail,
+    };
+  }
+
+  /** Brings the index up to the end of the log. One at a time. */
+  async checkpoint(): Promise<void> {
+    if (this.#checkpoint !== undefined) return this.#checkpoint;
+    this.#checkpoint = this.#writeCheckpoint();
+    try {
+      await this.#checkpoint;
+    } finally {
+      this.#checkpoint = undefined;
+    }
+    this.#afterChange();
+  }
+
+  async #writeCheckpoint(): Promise<void> {
+    const start = this.#log.appended;
+    this.#dirty = false;
+    await writeCheckpoint(this.#state, this.#log, this.#index);
+    this.#lagStart = start;
+  }
+
+  #dropQueued(): void {
+    this.#log.discardQueue();
+    for (const id of this.#queuedUnits) dropUnlinked(this.#state, id);
+    this.#queuedUnits = [];
+  }
+
+  #overLag(): boolean {
+    return (
+      this.#log.appended - this.#lagStart > INDEX_LAG_BYTES_MAX ||
+      this.#state.extentsChanged > INDEX_LAG_EXTENTS_MAX
+    );
+  }
+
+  #afterChange(): void {
+    if (this.#state.full) this.#scheduleSweep();
+    if (this.#checkpoint !== undefined || this.#checkpointFailure !== undefined) return;
+    const lagBytes = this.#log.appended - this.#lagStart;
+    if (
+      lagBytes < INDEX_LAG_BYTES_MAX * CHECKPOINT_AT &&
+      this.#state.extentsChanged < INDEX_LAG_EXTENTS_MAX * CHECKPOINT_AT
+    ) {
+      return;
+    }
+    this.checkpoint().catch((error: Error) => {
+      // The log goes on without the index: a restart reads what the index lacks.
+      this.#checkpointFailure = error;
+      process.emitWarning(`the index cannot be brought up to date: ${error.message}`);
+    });
+  }
+
+  #scheduleSweep(): void {
+    if (this.#sweepScheduled) return;
+    this.#sweepScheduled = true;
+    setImmediate(() => {
+      this.#sweepScheduled = false;
+      if (this.#state.full) this.#state.sweep();
+    });
+  }
+
+  #existing(ino: number): Inode {
+    const inode = this.#state.inode(ino);
+    assert(inode !== undefined, `inode ${ino} is there`);
+    return inode;
+  }
+
+  async #recover(): Promise<void> {
+    const state = this.#state;
+    const metaRow = this.#index.meta();
+    const meta = metaRow === undefined ? undefined : decodeMeta(metaRow);
+    if (meta !== undefined) {
+      state.counters = { ...meta.counters };
+      for (const ino of meta.orphans) state.orphans.add(ino);
+      for (const id of meta.unlinked) state.unlinked.add(id);
+      await this.#loadSmallRows();
+    }
+    if (this.#files.list().length === 0) {
+      if (meta !== undefined) {
+        throw new StoreError("STORE_DAMAGED", `${this.directory} has an index and no log`);
+      }
+      this.#files.create(1);
+    }
+    this.#removeUnfinishedSegment();
+    let totalBytes = 0;
+    for (const segment of this.#files.list()) totalBytes += this.#files.length(segment);
+    let done = 0;
+    this.recovered = await replay(state, this.#files, meta?.position, async (end) => {
+      done += end.offset;
+      this.#options.onProgress?.(done, totalBytes);
+      this.#openLog(end);
+      if (state.extentsChanged > INDEX_LAG_EXTENTS_MAX || state.changedCount > 100_000) {
+        await writeCheckpoint(state, this.#log, this.#index);
+      }
+    });
+    this.#openLog(this.recovered.end);
+    this.#lagStart = -this.recovered.bytes;
+    for (const id of [...state.unlinked]) dropUnlinked(state, id);
+    this.#dirty = this.recovered.bytes > 0 || this.recovered.tornBytes > 0;
+    if (state.inode(ROOT_INO) === undefined) this.#makeRoot();
+    this.#syncTimer = setInterval(() => {
+      this.#log.durable().catch(() => {});
+    }, SYNC_INTERVAL_MS);
+    this.#syncTimer.unref();
+  }
+
+  #openLog(end: { segment: number; offset: number }): void {
+    this.#log = new Log(this.#files, end, this.#options.segmentLength);
+  }
+
+  /** A crash between a segment's creation and its header leaves a file without one, and nothing in it. */
+  #removeUnfinishedSegment(): void {
+    const last = this.#files.list().at(-1);
+    if (last === undefined || this.#files.length(last) >= SEGMENT_HEADER_LENGTH) return;
+    this.#files.close(last);
+    this.#files.remove(last);
+    if (this.#files.list().length === 0) this.#files.create(1);
+  }
+
+  async #loadSmallRows(): Promise<void> {
+    const load = async (kind: "s" | "p", take: (key: Buffer, value: Buffer) => void) => {
+      const rows = this.#index.rows(kindRange(kind));
+      for (;;) {
+        const some = await rows.next(1000);
+        if (some.length === 0) break;
+        for (const [key, value] of some) take(key, value);
+      }
+      await rows.close();
+    };
+    await load("s", (key, value) => {
+      const segment = firstNumber(key);
+      this.#state.segments.set(segment, decodeSegmentUse(segment, new ByteReader(value)));
+    });
+    await load("p", (_key, value) => {
+      const pending = decodePending(value);
+      if (pending !== undefined) this.#state.pending.set(pending.change.id, pending);
+    });
+  }
+
+  #makeRoot(): void {
+    const time = (this.#options.now ?? systemTime)();
+    this.commit([
+      {
+        type: "inode",
+        ino: ROOT_INO,
+        mode: S_IFDIR | 0o755,
+        uid: process.getuid?.() ?? 0,
+        gid: process.getgid?.() ?? 0,
+        nlink: 2,
+        rdev: 0,
+        atime: time,
+        mtime: time,
+        ctime: time,
+        parent: ROOT_INO,
+        target: Buffer.alloc(0),
+      },
+    ]);
+  }
+}
+
+/** The system's clock, to the millisecond. */
+export function systemTime(): Time {
+  const ms = Date.now();
+  const sec = Math.floor(ms / 1000);
+  return { sec, nsec: (ms - sec * 1000) * 1_000_000 };
+}
+
+function chunksOf(parts: readonly Uint8Array[], lengths: readonly number[] | undefined): Chunk[] {
+  let total = 0;
+  for (const part of parts) total += part.length;
+  assert(total > 0 && total <= UNIT_LENGTH_MAX, `a unit of ${total} bytes`);
+  const chunks: Chunk[] = [];
+  let part = 0;
+  let used = 0;
+  let offset = 0;
+  for (let k = 0; offset < total; k++) {
+    const length = Math.min(lengths?.[k] ?? CHUNK_LENGTH_MAX, total - offset);
+    assert(length > 0 && length <= CHUNK_LENGTH_MAX, `a chunk of ${length} bytes`);
+    let checksum = 0;
+    for (let left = length; left > 0;) {
+      const bytes = parts[part] as Uint8Array;
+      const piece = bytes.subarray(used, used + left);
+      checksum = crc32c(piece as Buffer, checksum);
+      left -= piece.length;
+      used += piece.length;
+      if (used < bytes.length) continue;
+      part++;
+      used = 0;
+    }
+    chunks.push({ offset, length, checksum });
+    offset += length;
+  }
+  return chunks;
+}

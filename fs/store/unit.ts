@@ -1,0 +1,74 @@
+/** A unit's row: where it lies in the log, its chunks with their checksums, and its references. */
+import type { ByteReader } from "../../base/bytes.ts";
+import { ByteWriter } from "../../base/bytes.ts";
+import type { Chunk } from "./format.ts";
+import { unitKey } from "./keys.ts";
+import { unreferenced } from "./references.ts";
+import type { RowBatch } from "./row.ts";
+import { Row } from "./row.ts";
+
+const out = new ByteWriter(256);
+
+export class Unit extends Row {
+  readonly id: number;
+  readonly length: number;
+  /** Where the data of the first chunk stands. */
+  segment: number;
+  position: number;
+  chunks: readonly Chunk[];
+  runs: readonly number[];
+
+  constructor(
+    id: number,
+    segment: number,
+    position: number,
+    chunks: readonly Chunk[],
+    runs?: readonly number[],
+  ) {
+    super();
+    const last = chunks.at(-1);
+    this.id = id;
+    this.segment = segment;
+    this.position = position;
+    this.chunks = chunks;
+    this.length = last === undefined ? 0 : last.offset + last.length;
+    this.runs = runs ?? unreferenced(this.length);
+  }
+
+  override write(batch: RowBatch): void {
+    if (this.removed) batch.del(unitKey(this.id));
+    else batch.put(unitKey(this.id), encodeUnit(this));
+  }
+}
+
+export function encodeUnit(unit: Unit): Buffer {
+  out.reset();
+  out.varint(unit.segment);
+  out.varint(unit.position);
+  out.varint(unit.chunks.length);
+  let end = 0;
+  for (const chunk of unit.chunks) {
+    out.varint(chunk.offset - end);
+    out.varint(chunk.length);
+    out.u32(chunk.checksum);
+    end = chunk.offset + chunk.length;
+  }
+  for (const number of unit.runs) out.varint(number);
+  return out.copy();
+}
+
+export function decodeUnit(id: number, from: ByteReader): Unit {
+  const segment = from.varint();
+  const position = from.varint();
+  const chunks: Chunk[] = [];
+  let end = 0;
+  for (let left = from.varint(); left > 0; left--) {
+    const offset = end + from.varint();
+    const length = from.varint();
+    chunks.push({ offset, length, checksum: from.u32() });
+    end = offset + length;
+  }
+  const runs: number[] = [];
+  while (from.left > 0) runs.push(from.varint());
+  return new Unit(id, segment, position, chunks, runs);
+}

@@ -1,0 +1,64 @@
+/**
+ * Whether changes fit the state, looked at before they are written: a record in the log that cannot be
+ * applied would stop every later start. What is found here is a mistake of the caller, so it asserts.
+ */
+import { assert } from "../../base/assert.ts";
+import type { Change, Extent } from "./change.ts";
+import type { State } from "./state.ts";
+
+export function validate(state: State, changes: readonly Change[]): void {
+  /** Sizes and existence as they will be after the changes so far. */
+  const sizes = new Map<number, number>();
+  const sizeOf = (ino: number): number => {
+    const known = sizes.get(ino) ?? state.inode(ino)?.size;
+    assert(known !== undefined, `inode ${ino} is there`);
+    return known;
+  };
+  const extentsFit = (extents: readonly Extent[]): number => {
+    let length = 0;
+    for (const extent of extents) {
+      assert(extent.length > 0 && extent.offset >= 0, "an extent is not empty");
+      if (extent.unit !== 0) {
+        const unit = state.unit(extent.unit);
+        assert(unit !== undefined, `unit ${extent.unit} is there`);
+        assert(extent.offset + extent.length <= unit.length, "an extent lies in its unit");
+      }
+      length += extent.length;
+    }
+    return length;
+  };
+  for (const change of changes) {
+    switch (change.type) {
+      case "inode":
+        sizes.set(change.ino, state.inode(change.ino)?.size ?? 0);
+        break;
+      case "splice": {
+        const size = sizeOf(change.ino);
+        assert(change.offset >= 0 && change.remove >= 0, "a splice is not negative");
+        assert(change.offset + change.remove <= size, "a splice lies in its file");
+        sizes.set(change.ino, size - change.remove + extentsFit(change.extents));
+        break;
+      }
+      case "deliver":
+        extentsFit(change.shared);
+        for (const target of change.targets) {
+          if (sizes.size > 0) sizeOf(target.ino);
+          else assert(state.inode(target.ino) !== undefined, `inode ${target.ino} is there`);
+        }
+        break;
+      case "pend":
+        extentsFit(change.extents);
+        break;
+      case "attributes":
+      case "xattr":
+      case "dropInode":
+      case "map":
+        sizeOf(change.ino);
+        break;
+      case "name":
+      case "unname":
+      case "unpend":
+        break;
+    }
+  }
+}
