@@ -1,0 +1,124 @@
+/**
+ * The search where the place is not known: a mover has just begun, or has left out a whole message.
+ * Rings around (behind, before) the expected place, the nearest first. What a search in vain has
+ * covered is told, so that the next WRITE of the mover looks farther on.
+ */
+import {
+  FAR_LENGTH_MAX,
+  FAR_LENGTH_PER_BYTE,
+  FAR_MATCH_LENGTH_SURE,
+  KEY_LENGTH,
+  MATCH_LENGTH_MIN,
+  NEAR_LENGTH,
+  SHIFT_MATCH_LENGTH_MIN,
+} from "./limits.ts";
+import { lengthOf, type Matching, type Run } from "./matching.ts";
+import { searchKey, sourceAbove, sourceBelow, type Stretch } from "./near.ts";
+
+export type Direction = "up" | "down";
+
+export interface FarResult {
+  readonly run: Run | undefined;
+  /** In vain: the end (going up) or start (going down) of what was searched. */
+  readonly searchedTo: number;
+}
+
+interface Ring {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * `direction`: where the writes go, as far as one knows. `searchedTo`: what earlier searches of this mover
+ * have covered, undefined for none.
+ */
+export function searchFar(
+  matching: Matching,
+  stretch: Stretch,
+  direction: Direction,
+  searchedTo: number | undefined,
+): FarResult {
+  const forward =
+    stretch.below !== undefined || (stretch.above === undefined && direction === "up");
+  const rings = ringsFor(matching, stretch, forward, searchedTo);
+  const keysAt = keyPlaces(stretch, forward);
+  let best: Run | undefined;
+  for (let i = 0; i < rings.length; i++) {
+    const ring = rings[i]!;
+    // Outer rings are large: two keys must do.
+    const places = i === 0 ? keysAt : keysAt.slice(1, 3);
+    for (const at of places) {
+      let longest: Run | undefined;
+      const sure = searchKey(matching, stretch, at, ring.start, ring.end, forward, (run) => {
+        if (longest === undefined || lengthOf(run) > lengthOf(longest)) longest = run;
+        return lengthOf(run) >= FAR_MATCH_LENGTH_SURE;
+      });
+      if (sure !== undefined) return { run: sure, searchedTo: ring.end };
+      best = longer(best, longest);
+    }
+    // A short match can be a header line that many messages have: look on for a better one.
+    if (best !== undefined && lengthOf(best) >= SHIFT_MATCH_LENGTH_MIN) break;
+  }
+  const last = rings.at(-1);
+  const reached = last === undefined ? matching.offset : forward ? last.end : last.start;
+  const run = best !== undefined && lengthOf(best) >= MATCH_LENGTH_MIN ? best : undefined;
+  return { run, searchedTo: reached };
+}
+
+function longer(a: Run | undefined, b: Run | undefined): Run | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return lengthOf(b) > lengthOf(a) ? b : a;
+}
+
+/** Usually four, at growing distance from the known side, or spread when there is none. */
+function keyPlaces(stretch: Stretch, forward: boolean): number[] {
+  const last = stretch.high - KEY_LENGTH;
+  const length = last - stretch.low;
+  const known = stretch.below !== undefined || stretch.above !== undefined;
+  const fractions = known ? [0, 1 / 16, 1 / 3, 1] : [1 / 16, 5 / 16, 10 / 16, 15 / 16];
+  const places = fractions.map((fraction) => {
+    const distance = Math.floor(fraction * length);
+    return forward ? stretch.low + distance : last - distance;
+  });
+  return [...new Set(places)];
+}
+
+function ringsFor(
+  matching: Matching,
+  stretch: Stretch,
+  forward: boolean,
+  searchedTo: number | undefined,
+): Ring[] {
+  const length = matching.data.length;
+  const total = Math.min(FAR_LENGTH_MAX, Math.max(2 * NEAR_LENGTH, length * FAR_LENGTH_PER_BYTE));
+  const below = sourceBelow(matching, stretch);
+  const above = sourceAbove(matching, stretch);
+  const startMin = Math.max(0, below ?? 0);
+  const endMax = Math.min(matching.old.size, above ?? matching.old.size);
+  const rings: Ring[] = [];
+  const add = (start: number, end: number): void => {
+    start = Math.max(start, startMin);
+    end = Math.min(end, endMax);
+    if (end - start >= KEY_LENGTH) rings.push({ start, end });
+  };
+  const known = below !== undefined || above !== undefined;
+  const here = { start: matching.source(stretch.low, 0), end: matching.source(stretch.high, 0) };
+  if (forward) {
+    const base = below ?? here.start;
+    const near = (below ?? here.end) + NEAR_LENGTH;
+    add(known ? base : base - NEAR_LENGTH, near);
+    const next = Math.max(near - KEY_LENGTH, searchedTo ?? 0);
+    add(next, next + total / 4);
+    add(next + total / 4 - KEY_LENGTH, next + (total * 3) / 4);
+    if (!known && searchedTo === undefined) add(base - NEAR_LENGTH - total / 8, base - NEAR_LENGTH);
+  } else {
+    const base = above ?? here.end;
+    const near = (above ?? here.start) - NEAR_LENGTH;
+    add(near, known ? base : base + NEAR_LENGTH);
+    const next = Math.min(near + KEY_LENGTH, searchedTo ?? Infinity);
+    add(next - total / 4, next);
+    add(next - (total * 3) / 4, next - total / 4 + KEY_LENGTH);
+    if (!known && searchedTo === undefined) add(base + NEAR_LENGTH, base + NEAR_LENGTH + total / 8);
+  }
+  return rings;
+}
