@@ -160,8 +160,8 @@ export interface Operations {
 
   /** The first lock in the way of this one, or undefined. */
   getLock(ino: number, lock: LockRequest): LockRange | undefined | Errno;
-  /** Sets or clears a lock; EAGAIN when it conflicts. */
-  setLock(ino: number, lock: LockRequest): 0 | Errno;
+  /** Sets or clears a lock; EAGAIN when it conflicts. Waits only until deliveries that it follows can be seen. */
+  setLock(ino: number, lock: LockRequest): Soon<0 | Errno>;
   /** Waits for the lock; `signal` ends the wait with EINTR. */
   setLockWait(ino: number, lock: LockRequest, signal: AbortSignal): Soon<0 | Errno>;
 
