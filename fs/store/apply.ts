@@ -24,7 +24,7 @@ import { Pending } from "./pending.ts";
 import type { ReferenceEffect } from "./references.ts";
 import { addReferences, bytesReferenced, isUnreferenced } from "./references.ts";
 import type { State } from "./state.ts";
-import { Unit } from "./unit.ts";
+import type { Unit } from "./unit.ts";
 
 export function apply(state: State, change: Change): void {
   switch (change.type) {

@@ -146,6 +146,6 @@ export class SegmentFiles {
   }
 
   closeAll(): void {
-    for (const segment of [...this.#open.keys()]) this.close(segment);
+    for (const segment of this.#open.keys()) this.close(segment);
   }
 }

@@ -85,6 +85,13 @@ export interface Space {
   readonly available: number;
 }
 
+/** What a check of the whole store looks at (check.ts, tests); nobody else. */
+export interface StoreInternals {
+  readonly state: State;
+  readonly files: SegmentFiles;
+  readonly index: IndexDb;
+}
+
 export class Store {
   readonly directory: string;
   /** What the start had to do. */
@@ -100,6 +107,7 @@ export class Store {
   /** Log bytes since the position that the last checkpoint began at. */
   #lagStart = 0;
   #checkpointFailure: Error | undefined;
+  #closing = false;
   #sweepScheduled = false;
   #syncTimer: NodeJS.Timeout | undefined;
   /** Changes to the store since it was opened or checkpointed. */
@@ -136,9 +144,10 @@ export class Store {
 
   /** Makes everything durable, brings the index up to date and lets go of the store. */
   async close(): Promise<void> {
+    this.#closing = true;
     clearInterval(this.#syncTimer);
     try {
-      for (const id of [...this.#state.unlinked]) this.dropUnit(id);
+      for (const id of this.#state.unlinked) this.dropUnit(id);
       await this.#checkpoint;
       if (this.#dirty) await this.checkpoint();
     } finally {
@@ -314,15 +323,15 @@ export class Store {
   }
 
   /** Brings the index up to the end of the log. One at a time. */
-  async checkpoint(): Promise<void> {
-    if (this.#checkpoint !== undefined) return this.#checkpoint;
-    this.#checkpoint = this.#writeCheckpoint();
-    try {
-      await this.#checkpoint;
-    } finally {
+  checkpoint(): Promise<void> {
+    this.#checkpoint ??= this.#writeCheckpoint().finally(() => {
       this.#checkpoint = undefined;
-    }
-    this.#afterChange();
+    });
+    return this.#checkpoint;
+  }
+
+  internals(): StoreInternals {
+    return { state: this.#state, files: this.#files, index: this.#index };
   }
 
   async #writeCheckpoint(): Promise<void> {
@@ -348,6 +357,7 @@ export class Store {
   #afterChange(): void {
     if (this.#state.full) this.#scheduleSweep();
     if (this.#checkpoint !== undefined || this.#checkpointFailure !== undefined) return;
+    if (this.#closing) return;
     const lagBytes = this.#log.appended - this.#lagStart;
     if (
       lagBytes < INDEX_LAG_BYTES_MAX * CHECKPOINT_AT &&
@@ -355,11 +365,14 @@ export class Store {
     ) {
       return;
     }
-    this.checkpoint().catch((error: Error) => {
-      // The log goes on without the index: a restart reads what the index lacks.
-      this.#checkpointFailure = error;
-      process.emitWarning(`the index cannot be brought up to date: ${error.message}`);
-    });
+    this.checkpoint().then(
+      () => this.#afterChange(),
+      (error: Error) => {
+        // The log goes on without the index: a restart reads what the index lacks.
+        this.#checkpointFailure = error;
+        process.emitWarning(`the index cannot be brought up to date: ${error.message}`);
+      },
+    );
   }
 
   #scheduleSweep(): void {
@@ -397,17 +410,19 @@ export class Store {
     let totalBytes = 0;
     for (const segment of this.#files.list()) totalBytes += this.#files.length(segment);
     let done = 0;
+    let covered = 0;
     this.recovered = await replay(state, this.#files, meta?.position, async (end) => {
       done += end.offset;
       this.#options.onProgress?.(done, totalBytes);
       this.#openLog(end);
       if (state.extentsChanged > INDEX_LAG_EXTENTS_MAX || state.changedCount > 100_000) {
         await writeCheckpoint(state, this.#log, this.#index);
+        covered = done;
       }
     });
     this.#openLog(this.recovered.end);
-    this.#lagStart = -this.recovered.bytes;
-    for (const id of [...state.unlinked]) dropUnlinked(state, id);
+    this.#lagStart = Math.min(0, covered - this.recovered.bytes);
+    for (const id of state.unlinked) dropUnlinked(state, id);
     this.#dirty = this.recovered.bytes > 0 || this.recovered.tornBytes > 0;
     if (state.inode(ROOT_INO) === undefined) this.#makeRoot();
     this.#syncTimer = setInterval(() => {
@@ -492,7 +507,7 @@ function chunksOf(parts: readonly Uint8Array[], lengths: readonly number[] | und
     for (let left = length; left > 0;) {
       const bytes = parts[part] as Uint8Array;
       const piece = bytes.subarray(used, used + left);
-      checksum = crc32c(piece as Buffer, checksum);
+      checksum = crc32c(piece, checksum);
       left -= piece.length;
       used += piece.length;
       if (used < bytes.length) continue;

@@ -1,0 +1,366 @@
+/**
+ * Proves the invariants of a store that nobody has open, from the bytes on disk (`onespool fsck`):
+ *
+ * - log: every frame and every chunk fits its checksum, every commit can be decoded;
+ * - units: each stands in the log where the index says, with these chunks;
+ * - references: counted again from all extents (pending deliveries included), they are the index's;
+ * - extents: trees are sound, extents lie in units that exist;
+ * - names: each names an inode that exists, of this type; both rows of a name agree; link counts and the
+ *   numbers of entries are right; every directory but the root has its name in its parent; no cycle;
+ * - counters and the use of segments are what the rows add up to.
+ * The index is first brought up to the log's end, as at any start.
+ */
+import { ByteReader } from "../../base/bytes.ts";
+import { isDirectory, isRegular, S_IFDIR, S_IFMT } from "../attributes.ts";
+import type { Extent } from "./change.ts";
+import { decodeChanges } from "./change-codec.ts";
+import { ROOT_INO } from "./counters.ts";
+import { decodeCookieRow, decodeNameRow } from "./dentry.ts";
+import { StoreError } from "./errors.ts";
+import { SEGMENT_HEADER_LENGTH } from "./format.ts";
+import { cookieKey, firstNumber, kindRange, secondNumber } from "./keys.ts";
+import { addReferences, bytesReferenced, unreferenced } from "./references.ts";
+import { checkSegmentHeader, readFrames } from "./segment-reader.ts";
+import type { StoreInternals } from "./store.ts";
+import { Store } from "./store.ts";
+import { decodeUnit } from "./unit.ts";
+
+/** Problems that are described in full; the rest is counted. */
+const PROBLEMS_MAX = 100;
+/** Units whose references are counted in one pass over the extents: bounds the memory. */
+const UNITS_PER_PASS = 500_000;
+
+export interface CheckOptions {
+  readonly rebuildIndex?: boolean;
+  /** A stage and how much of it is done (0..1). */
+  readonly onProgress?: (stage: string, part: number) => void;
+}
+
+export interface CheckReport {
+  readonly clean: boolean;
+  readonly problems: readonly string[];
+  /** All problems, also those that are not described. */
+  readonly problemCount: number;
+  /** What the start found: bytes of the log that the index lacked, and the torn tail that was cut off. */
+  readonly replayedBytes: number;
+  readonly tornBytes: number;
+  readonly indexRebuilt: boolean;
+  readonly segments: number;
+  readonly logBytes: number;
+  readonly inodes: number;
+  readonly names: number;
+  readonly units: number;
+  readonly extents: number;
+  readonly pending: number;
+}
+
+/** Throws StoreError when the store cannot be opened at all. */
+export async function checkStore(
+  directory: string,
+  options: CheckOptions = {},
+): Promise<CheckReport> {
+  let indexRebuilt = options.rebuildIndex === true;
+  const progress = options.onProgress ?? (() => {});
+  const open = (rebuildIndex: boolean): Promise<Store> =>
+    Store.open(directory, {
+      rebuildIndex,
+      onProgress: (done, total) => progress("index", total === 0 ? 1 : done / total),
+    });
+  let store: Store;
+  try {
+    store = await open(indexRebuilt);
+  } catch (error) {
+    const damagedIndex = error instanceof StoreError && error.code === "STORE_DAMAGED";
+    if (!damagedIndex || indexRebuilt) throw error;
+    indexRebuilt = true;
+    store = await open(true);
+  }
+  try {
+    const check = new Check(store.internals(), progress);
+    await store.checkpoint();
+    await check.run();
+    return check.report(store, indexRebuilt);
+  } finally {
+    await store.close();
+  }
+}
+
+class Check {
+  readonly #store: StoreInternals;
+  readonly #progress: (stage: string, part: number) => void;
+  readonly #problems: string[] = [];
+  #problemCount = 0;
+  #logBytes = 0;
+  #segments = 0;
+  #names = 0;
+  #units = 0;
+  #inodes = 0;
+  #extents = 0;
+  /** The place of each unit's last frame, while the log is read. */
+  readonly #places = new Map<number, { segment: number; position: number }>();
+
+  constructor(store: StoreInternals, progress: (stage: string, part: number) => void) {
+    this.#store = store;
+    this.#progress = progress;
+  }
+
+  async run(): Promise<void> {
+    this.#checkLog();
+    await this.#checkUnitRows();
+    await this.#checkInodes();
+    await this.#checkNames();
+  }
+
+  report(store: Store, indexRebuilt: boolean): CheckReport {
+    return {
+      clean: this.#problemCount === 0,
+      problems: this.#problems,
+      problemCount: this.#problemCount,
+      replayedBytes: store.recovered.bytes,
+      tornBytes: store.recovered.tornBytes,
+      indexRebuilt,
+      segments: this.#segments,
+      logBytes: this.#logBytes,
+      inodes: this.#inodes,
+      names: this.#names,
+      units: this.#units,
+      extents: this.#extents,
+      pending: this.#store.state.pending.size,
+    };
+  }
+
+  #problem(text: string): void {
+    this.#problemCount++;
+    if (this.#problems.length < PROBLEMS_MAX) this.#problems.push(text);
+  }
+
+  #checkLog(): void {
+    const { files } = this.#store;
+    const segments = files.list();
+    this.#segments = segments.length;
+    for (const [k, segment] of segments.entries()) {
+      this.#progress("log", k / segments.length);
+      this.#logBytes += files.length(segment);
+      if (!checkSegmentHeader(files, segment)) {
+        this.#problem(`segment ${segment} has no valid header`);
+        continue;
+      }
+      const end = readFrames(files, segment, SEGMENT_HEADER_LENGTH, (frame) => {
+        if (frame.kind === "unit") {
+          this.#places.set(frame.unit.id, { segment, position: frame.position });
+          return;
+        }
+        try {
+          decodeChanges(new ByteReader(Buffer.from(frame.meta)));
+        } catch (error) {
+          const where = `segment ${segment}, offset ${frame.offset}`;
+          this.#problem(`${where}: ${(error as Error).message}`);
+        }
+      });
+      if (end.torn !== undefined) this.#problem(`segment ${segment}: ${end.torn}`);
+    }
+  }
+
+  async #checkUnitRows(): Promise<void> {
+    const { state } = this.#store;
+    let stored = 0;
+    let shared = 0;
+    const liveIn = new Map<number, number>();
+    await this.#each("u", (key, value) => {
+      const unit = decodeUnit(firstNumber(key), new ByteReader(value));
+      this.#units++;
+      const place = this.#places.get(unit.id);
+      if (place?.segment !== unit.segment || place.position !== unit.position) {
+        this.#problem(`unit ${unit.id} is not where the index says it is`);
+      }
+      const live = bytesReferenced(unit.runs, 1);
+      stored += live;
+      shared += bytesReferenced(unit.runs, 2);
+      liveIn.set(unit.segment, (liveIn.get(unit.segment) ?? 0) + live);
+      if (live === 0 && !state.unlinked.has(unit.id)) {
+        this.#problem(`unit ${unit.id} is kept although nothing references it`);
+      }
+    });
+    this.#places.clear();
+    const { counters } = state;
+    this.#expect("units", this.#units, counters.units);
+    this.#expect("stored bytes", stored, counters.storedBytes);
+    this.#expect("shared bytes", shared, counters.sharedBytes);
+    for (const use of state.segments.values()) {
+      const live = liveIn.get(use.segment) ?? 0;
+      this.#expect(`live bytes of segment ${use.segment}`, live, use.liveBytes);
+    }
+  }
+
+  /** Trees, and references counted again in passes over all extents, some units each. */
+  async #checkInodes(): Promise<void> {
+    const last = this.#store.state.counters.nextUnit;
+    for (let from = 1; from < last; from += UNITS_PER_PASS) {
+      const counted = await this.#countReferences(from, from + UNITS_PER_PASS, from === 1);
+      await this.#each("u", (key, value) => {
+        const id = firstNumber(key);
+        if (id < from || id >= from + UNITS_PER_PASS) return;
+        const unit = decodeUnit(id, new ByteReader(value));
+        const runs = counted.get(id) ?? unreferenced(unit.length);
+        if (runs.join(" ") !== unit.runs.join(" ")) {
+          this.#problem(`unit ${id} has references ${unit.runs.join(" ")}, not ${runs.join(" ")}`);
+        }
+      });
+    }
+    if (last === 1) await this.#countReferences(1, 1, true);
+  }
+
+  async #countReferences(from: number, to: number, first: boolean): Promise<Map<number, number[]>> {
+    const { state } = this.#store;
+    const counted = new Map<number, number[]>();
+    let logical = 0;
+    let directories = 0;
+    let files = 0;
+    const count = (extents: readonly Extent[], of: string): void => {
+      for (const { unit: id, offset, length } of extents) {
+        if (id < from || id >= to) continue;
+        const unit = state.unit(id);
+        if (unit === undefined || offset + length > unit.length) {
+          this.#problem(`${of} has an extent of unit ${id}, which has no such bytes`);
+          continue;
+        }
+        const runs = counted.get(id) ?? unreferenced(unit.length);
+        counted.set(id, addReferences(runs, offset, length, 1, { live: 0, shared: 0 }));
+      }
+    };
+    await this.#each("i", (key) => {
+      const ino = firstNumber(key);
+      const inode = state.inode(ino);
+      if (inode === undefined) return;
+      const extents = inode.tree.slice(0, inode.size);
+      count(extents, `inode ${ino}`);
+      if (first) {
+        this.#inodes++;
+        this.#extents += extents.length;
+        if (isDirectory(inode.mode)) directories++;
+        else files++;
+        if (isRegular(inode.mode)) logical += inode.size;
+        try {
+          inode.tree.check();
+        } catch (error) {
+          this.#problem(`inode ${ino}: ${(error as Error).message}`);
+        }
+      }
+      if (state.full) state.sweep();
+    });
+    for (const { change } of state.pending.values()) {
+      count(change.extents, `pending delivery ${change.id}`);
+    }
+    if (first) {
+      this.#expect("files", files, state.counters.files);
+      this.#expect("directories", directories, state.counters.directories);
+      this.#expect("logical bytes", logical, state.counters.logicalBytes);
+    }
+    return counted;
+  }
+
+  async #checkNames(): Promise<void> {
+    const { state, index } = this.#store;
+    const links = new Map<number, number>();
+    const entries = new Map<number, number>();
+    const subdirectories = new Map<number, number>();
+    const add = (map: Map<number, number>, key: number): void => {
+      map.set(key, (map.get(key) ?? 0) + 1);
+    };
+    await this.#each("d", (key, value) => {
+      this.#names++;
+      const parent = firstNumber(key);
+      const name = key.toString("latin1", 7);
+      const row = decodeNameRow(parent, name, new ByteReader(value));
+      const where = `name ${JSON.stringify(name)} in directory ${parent}`;
+      add(entries, parent);
+      add(links, row.ino);
+      const inode = state.inode(row.ino);
+      if (inode === undefined) this.#problem(`${where} names inode ${row.ino}, which is not there`);
+      else if ((inode.mode & S_IFMT) !== row.fileType) this.#problem(`${where} has a wrong type`);
+      if (row.fileType === S_IFDIR) {
+        add(subdirectories, parent);
+        if (inode !== undefined && inode.parent !== parent) {
+          this.#problem(`${where} is a directory whose parent is ${inode.parent}`);
+        }
+      }
+      const other = index.get(cookieKey(parent, row.cookie));
+      const twin = other && decodeCookieRow(parent, row.cookie, new ByteReader(other));
+      if (twin?.name !== name || twin.ino !== row.ino) {
+        this.#problem(`${where} and its row in the order of cookies differ`);
+      }
+      if (state.full) state.sweep();
+    });
+    let cookies = 0;
+    await this.#each("e", (key) => {
+      cookies++;
+      const parent = state.inode(firstNumber(key));
+      if (parent !== undefined && secondNumber(key) > parent.lastCookie) {
+        this.#problem(`directory ${parent.ino} has a cookie that it never gave`);
+      }
+    });
+    this.#expect("names in the order of cookies", cookies, this.#names);
+    await this.#each("i", (key) => {
+      const inode = state.inode(firstNumber(key));
+      if (inode === undefined) return;
+      const named = links.get(inode.ino) ?? 0;
+      const label = `inode ${inode.ino}`;
+      if (isDirectory(inode.mode)) {
+        this.#expect(`entries of ${label}`, entries.get(inode.ino) ?? 0, inode.entryCount);
+        const rooted = inode.ino === ROOT_INO || named === 1;
+        if (inode.nlink > 0) {
+          if (!rooted) this.#problem(`${label} is a directory with ${named} names`);
+          this.#expect(`links of ${label}`, 2 + (subdirectories.get(inode.ino) ?? 0), inode.nlink);
+          if (!this.#reachesRoot(inode.ino)) this.#problem(`${label} is not below the root`);
+        }
+      } else {
+        this.#expect(`links of ${label}`, named, inode.nlink);
+      }
+      if (inode.nlink === 0 && !state.orphans.has(inode.ino)) {
+        this.#problem(`${label} has no name and is not known as an orphan`);
+      }
+      if (state.full) state.sweep();
+    });
+    for (const { change } of state.pending.values()) {
+      const directory = state.inode(change.parent);
+      if (directory === undefined || !isDirectory(directory.mode)) {
+        this.#problem(
+          `pending delivery ${change.id} waits in directory ${change.parent}: not there`,
+        );
+      }
+    }
+  }
+
+  #reachesRoot(start: number): boolean {
+    const seen = new Set<number>();
+    for (let ino = start; ino !== ROOT_INO;) {
+      if (seen.has(ino)) return false;
+      seen.add(ino);
+      const directory = this.#store.state.inode(ino);
+      if (directory === undefined || !isDirectory(directory.mode)) return false;
+      ino = directory.parent;
+    }
+    return true;
+  }
+
+  #expect(what: string, found: number, recorded: number): void {
+    if (found !== recorded) this.#problem(`${what}: ${found} by counting, ${recorded} recorded`);
+  }
+
+  async #each(
+    kind: "i" | "d" | "e" | "u",
+    visit: (key: Buffer, value: Buffer) => void,
+  ): Promise<void> {
+    const rows = this.#store.index.rows(kindRange(kind));
+    const stage = { i: "inodes", d: "names", e: "names", u: "units" }[kind];
+    let done = 0;
+    for (;;) {
+      const some = await rows.next(1000);
+      if (some.length === 0) break;
+      for (const [key, value] of some) visit(key, value);
+      done += some.length;
+      this.#progress(stage, 1 - 1000 / (done + 1000));
+    }
+    await rows.close();
+  }
+}
