@@ -1,0 +1,396 @@
+/**
+ * Appends messages to mailboxes: to all that a delivery names or to none, durable when it is answered.
+ *
+ * A delivery never waits for a lock and never changes a mailbox under one. While another program has a
+ * write lock (fcntl, flock) on the mailbox or a valid dotlock stands beside it, the delivery pends on the
+ * mailbox's *name*: it is durable and acknowledged at once, and shows when the name is free.
+ *
+ *     | what the name has then    | where the pending deliveries show                              |
+ *     | ------------------------- | -------------------------------------------------------------- |
+ *     | a free regular file       | at its end, in the order of their arrival                      |
+ *     | nothing                   | in a new mailbox with the owner and mode remembered            |
+ *     | a locked file             | nowhere yet: when its last write lock goes                     |
+ *     | a file which the mailbox's owner may not write | nowhere yet: or a link put in the mailbox's place would lead into somebody else's |
+ *     | a link, a directory, ...  | nowhere yet: when the name is free or a regular file again     |
+ *     | its directory is gone     | dropped                                                        |
+ *
+ * Invariants:
+ * - what pends on a name shows before anything that arrives later for it;
+ * - the names that wait are those of the store's pending deliveries;
+ * - deliver() decides and commits without giving way, so that no lock can come in between;
+ * - a pending delivery is taken off in the same commit that puts it into a file.
+ * Not here: paths and rights (fs/hints/).
+ */
+import { assert } from "../../base/assert.ts";
+import type { Time } from "../attributes.ts";
+import { isDirectory, isRegular, S_IFREG, S_ISGID, S_ISUID } from "../attributes.ts";
+import { FILE_SIZE_MAX } from "../files/limits.ts";
+import type { LockTable } from "../locks/table.ts";
+import { MAY_WRITE, mayAccess } from "../permissions.ts";
+import type { Change, DeliverTarget, Extent, PendChange } from "../store/change.ts";
+import { StoreError } from "../store/errors.ts";
+import type { Inode } from "../store/inode.ts";
+import type { PendingDelivery } from "../store/pending.ts";
+import type { Store } from "../store/store.ts";
+import { isDotlocked, mailboxOfDotlock } from "./dotlock.ts";
+import type { Invalidations } from "./invalidations.ts";
+import type { Layout } from "./layout.ts";
+import { addSharedExtents, layOut } from "./layout.ts";
+import { WaitingNames } from "./waiting.ts";
+import type { Waiting } from "./waiting.ts";
+
+/** Deliveries that may pend on one name, and names that may have some: beyond it they are refused. */
+export const PENDING_PER_NAME_MAX = 10_000;
+export const PENDING_NAMES_MAX = 262_144;
+/** Pending deliveries that one commit shows. */
+const SHOWN_AT_ONCE_MAX = 256;
+
+const NO_TARGET = Buffer.alloc(0);
+
+/** Permission bits and owner of a mailbox that has to be made. */
+export interface Ownership {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** A mailbox as it was found in the same turn of the event loop. */
+export interface Mailbox {
+  readonly parent: number;
+  readonly name: string;
+  /** A regular file; undefined when the name is free. */
+  readonly inode: Inode | undefined;
+  /** Needed when the name is free. */
+  readonly create: Ownership | undefined;
+}
+
+export interface Delivery {
+  /** The shared bytes and then each mailbox's private ones. It is kept: nobody may change it any more. */
+  readonly body: Buffer;
+  readonly sharedLength: number;
+  /** What every mailbox gets: runs of the body's shared bytes (in order), and extents of other units. */
+  readonly shared: readonly (number | readonly Extent[])[];
+  readonly mailboxes: readonly Mailbox[];
+  readonly privateLengths: readonly number[];
+}
+
+export type DeliveryResult =
+  | { readonly delivered: number; readonly pending: number }
+  | {
+      readonly refused: "fileNamedTwice" | "fileTooLarge" | "tooManyPending";
+      /** Of the mailbox that is the cause. */
+      readonly index: number;
+    };
+
+export interface DeliveriesOptions {
+  readonly store: Store;
+  readonly locks: LockTable;
+  readonly invalidations: Invalidations;
+  readonly now: () => Time;
+}
+
+export class Deliveries {
+  readonly #store: Store;
+  readonly #locks: LockTable;
+  readonly #invalidations: Invalidations;
+  readonly #now: () => Time;
+  readonly #waiting = new WaitingNames();
+
+  constructor(options: DeliveriesOptions) {
+    this.#store = options.store;
+    this.#locks = options.locks;
+    this.#invalidations = options.invalidations;
+    this.#now = options.now;
+  }
+
+  /** Once, before anything else: finds what pends since before, and shows what is free now. */
+  start(): void {
+    for (const { parent, name } of this.#store.pendingNames()) {
+      for (const delivery of this.#store.pending(parent, name)) this.#waiting.add(delivery);
+    }
+    this.tick();
+  }
+
+  /** Mailboxes with pending deliveries. */
+  get pendingNameCount(): number {
+    return this.#waiting.size;
+  }
+
+  /** Whether a name of the directory has pending deliveries: such a directory is not empty. */
+  hasPendingIn(parent: number): boolean {
+    return this.#waiting.hasIn(parent);
+  }
+
+  /** The last write lock on an inode has gone. */
+  unlocked(ino: number): void {
+    for (const waiting of this.#waiting.waitingFor(ino)) this.#show(waiting);
+  }
+
+  /** A name was made, removed, or means another file: a dotlock may have gone, a mailbox may be another. */
+  nameChanged(parent: number, name: string): void {
+    if (this.#waiting.size === 0) return;
+    const waiting = this.#waiting.get(parent, name);
+    if (waiting !== undefined) this.#show(waiting);
+    const mailbox = mailboxOfDotlock(name);
+    const locked = mailbox === undefined ? undefined : this.#waiting.get(parent, mailbox);
+    if (locked !== undefined) this.#show(locked);
+  }
+
+  /** Every few seconds: dotlocks grow too old, owners and modes change, a full disk is emptied. */
+  tick(): void {
+    for (const waiting of this.#waiting.all()) this.#show(waiting);
+  }
+
+  /** Throws StoreError; then nothing has changed, unless it was the sync that failed. */
+  async deliver(delivery: Delivery): Promise<DeliveryResult> {
+    const { mailboxes } = delivery;
+    const time = this.#now();
+    const held = new Uint8Array(mailboxes.length);
+    const refused = this.#hold(delivery, time, held);
+    if (refused !== undefined) return refused;
+
+    const layout = layOut(delivery.body, delivery.sharedLength, delivery.privateLengths);
+    const ids: number[] = [];
+    const changes: Change[] = [];
+    const pends: PendChange[] = [];
+    const notices: [ino: number, offset: number][] = [];
+    try {
+      for (const unit of layout.units) {
+        ids.push(this.#store.writeUnit(unit.parts, unit.chunkLengths));
+      }
+      this.#plan(delivery, layout, ids, held, time, changes, pends, notices);
+      this.#store.commit(changes);
+    } catch (error) {
+      if (error instanceof StoreError) for (const id of ids) this.#store.dropUnit(id);
+      throw error;
+    }
+    for (const pend of pends) this.#wait(this.#waiting.add(pend));
+    const told: Promise<void>[] = [];
+    for (const [ino, offset] of notices) {
+      const done = this.#invalidations.start(ino, offset);
+      if (done !== undefined) told.push(done);
+    }
+    await this.#store.durable();
+    if (told.length > 0) await Promise.all(told);
+    return { delivered: mailboxes.length, pending: pends.length };
+  }
+
+  /** Finds out which unlock the name waits for, if for one. */
+  #wait(waiting: Waiting): void {
+    const ino = this.#store.lookup(waiting.parent, waiting.name);
+    this.#waiting.waitFor(waiting, ino !== 0 && this.#locks.writeLocked(ino) ? ino : 0);
+  }
+
+  /** Marks the mailboxes that must not be changed now, or tells why the delivery is impossible. */
+  #hold(delivery: Delivery, time: Time, held: Uint8Array): DeliveryResult | undefined {
+    const { mailboxes, privateLengths } = delivery;
+    const inodes = new Set<number>();
+    const names = new Set<string>();
+    let length = 0;
+    for (const part of delivery.shared) {
+      if (typeof part === "number") length += part;
+      else for (const extent of part) length += extent.length;
+    }
+    for (let index = 0; index < mailboxes.length; index++) {
+      const mailbox = mailboxes[index] as Mailbox;
+      const { parent, name, inode } = mailbox;
+      if (inode === undefined) {
+        const key = `${parent}/${name}`;
+        if (names.has(key)) return { refused: "fileNamedTwice", index };
+        names.add(key);
+      } else {
+        if (inodes.has(inode.ino)) return { refused: "fileNamedTwice", index };
+        inodes.add(inode.ino);
+        if (inode.size + length + (privateLengths[index] as number) > FILE_SIZE_MAX) {
+          return { refused: "fileTooLarge", index };
+        }
+      }
+      const waiting = this.#waiting.get(parent, name);
+      if (waiting === undefined && !this.#locked(mailbox, time)) continue;
+      const full =
+        waiting === undefined
+          ? this.#waiting.size >= PENDING_NAMES_MAX
+          : waiting.deliveries.length >= PENDING_PER_NAME_MAX;
+      if (full) return { refused: "tooManyPending", index };
+      held[index] = 1;
+    }
+    return undefined;
+  }
+
+  #locked(mailbox: Mailbox, time: Time): boolean {
+    const { parent, name, inode } = mailbox;
+    if (inode !== undefined && this.#locks.writeLocked(inode.ino)) return true;
+    const owner = inode ?? (mailbox.create as Ownership);
+    return isDotlocked(this.#store, parent, name, owner, time.sec);
+  }
+
+  #plan(
+    delivery: Delivery,
+    layout: Layout,
+    ids: readonly number[],
+    held: Uint8Array,
+    time: Time,
+    changes: Change[],
+    pends: PendChange[],
+    notices: [ino: number, offset: number][],
+  ): void {
+    const { mailboxes, privateLengths } = delivery;
+    const shared: Extent[] = [];
+    let at = 0;
+    for (const part of delivery.shared) {
+      if (typeof part === "number") {
+        addSharedExtents(layout, ids, at, part, shared);
+        at += part;
+      } else shared.push(...part);
+    }
+    const targets: DeliverTarget[] = [];
+    const parents = new Set<number>();
+    for (let index = 0; index < mailboxes.length; index++) {
+      const mailbox = mailboxes[index] as Mailbox;
+      const { inode } = mailbox;
+      const length = privateLengths[index] as number;
+      let own: Extent | undefined;
+      if (length > 0) {
+        const unit = ids[layout.privateUnits[index] as number] as number;
+        own = { unit, offset: layout.privateOffsets[index] as number, length };
+      }
+      if (held[index] === 1) {
+        pends.push(this.#pend(mailbox, own === undefined ? shared : [own, ...shared], time));
+      } else if (inode === undefined) {
+        const ino = this.#store.newIno();
+        create(changes, mailbox, ino, mailbox.create as Ownership, time);
+        parents.add(mailbox.parent);
+        targets.push({ ino, private: own });
+      } else {
+        const cleared = withoutSetId(inode, time);
+        if (cleared !== undefined) changes.push(cleared);
+        notices.push([inode.ino, inode.size]);
+        targets.push({ ino: inode.ino, private: own });
+      }
+    }
+    for (const ino of parents) {
+      changes.push({ type: "attributes", ino, mtime: time, ctime: time });
+      notices.push([ino, -1]);
+    }
+    if (targets.length > 0) changes.push({ type: "deliver", time, shared, targets });
+    for (const pend of pends) changes.push(pend);
+  }
+
+  #pend(mailbox: Mailbox, extents: readonly Extent[], time: Time): PendChange {
+    const { parent, name, inode } = mailbox;
+    const { mode, uid, gid } = inode ?? (mailbox.create as Ownership);
+    const id = this.#store.newPendingId();
+    return { type: "pend", id, parent, name, time, mode: mode & 0o777, uid, gid, extents };
+  }
+
+  /** Shows what pends on a name, if it can be shown. */
+  #show(waiting: Waiting): void {
+    try {
+      while (waiting.deliveries.length > 0 && this.#showSome(waiting));
+    } catch (error) {
+      // It stays pending: tick() comes back to it when the disk has room again.
+      if (!(error instanceof StoreError)) throw error;
+    }
+  }
+
+  /** False when the name is not free. */
+  #showSome(waiting: Waiting): boolean {
+    const { parent, name } = waiting;
+    const store = this.#store;
+    const pending = waiting.deliveries.slice(0, SHOWN_AT_ONCE_MAX);
+    const first = pending[0] as PendingDelivery;
+    const directory = store.inode(parent);
+    if (directory === undefined || !isDirectory(directory.mode) || directory.nlink === 0) {
+      store.commit(pending.map(({ id }) => ({ type: "unpend", id })));
+      this.#waiting.done(waiting, pending.length);
+      return true;
+    }
+    const ino = store.lookup(parent, name);
+    const inode = ino === 0 ? undefined : store.inode(ino);
+    if (!this.#free(waiting, inode, first)) return false;
+
+    const now = this.#now();
+    const changes: Change[] = [];
+    const end = inode?.size ?? 0;
+    const target = inode?.ino ?? store.newIno();
+    if (inode === undefined) {
+      create(changes, waiting, target, first, now);
+      changes.push({ type: "attributes", ino: parent, mtime: now, ctime: now });
+    } else {
+      const cleared = withoutSetId(inode, now);
+      if (cleared !== undefined) changes.push(cleared);
+    }
+    const extents = pending.flatMap((one) => one.extents);
+    changes.push(
+      { type: "splice", ino: target, offset: end, remove: 0, extents },
+      { type: "attributes", ino: target, mtime: now, ctime: now },
+    );
+    for (const { id } of pending) changes.push({ type: "unpend", id });
+    store.commit(changes);
+    this.#waiting.done(waiting, pending.length);
+    // Nobody waits for these; who takes a lock on the file waits for `settled`.
+    void this.#invalidations.start(target, end);
+    if (inode === undefined) void this.#invalidations.start(parent, -1);
+    return true;
+  }
+
+  #free(waiting: Waiting, inode: Inode | undefined, first: PendingDelivery): boolean {
+    this.#wait(waiting);
+    if (waiting.ino !== 0) return false;
+    if (inode !== undefined) {
+      if (!isRegular(inode.mode)) return false;
+      const owner = { uid: first.uid, gid: first.gid, pid: 0, groups: [] };
+      const same = inode.uid === first.uid;
+      if (!same && !mayAccess(inode, owner, MAY_WRITE)) return false;
+    }
+    const { parent, name } = waiting;
+    return !isDotlocked(this.#store, parent, name, inode ?? first, this.#now().sec);
+  }
+
+  /** Asserts the invariants, for tests. */
+  check(): void {
+    this.#waiting.check();
+    let count = 0;
+    for (const { parent, name, deliveries } of this.#waiting.all()) {
+      const stored = this.#store.pending(parent, name);
+      const same = stored.every(({ id }, k) => deliveries[k]?.id === id);
+      assert(same && stored.length === deliveries.length, "what pends is what the store says");
+      count += stored.length;
+    }
+    assert(count === this.#store.statistics().pending, "every name that waits is known");
+  }
+}
+
+function create(
+  changes: Change[],
+  { parent, name }: { readonly parent: number; readonly name: string },
+  ino: number,
+  { mode, uid, gid }: Ownership,
+  time: Time,
+): void {
+  changes.push(
+    {
+      type: "inode",
+      ino,
+      mode: S_IFREG | mode,
+      uid,
+      gid,
+      nlink: 1,
+      rdev: 0,
+      atime: time,
+      mtime: time,
+      ctime: time,
+      parent: 0,
+      target: NO_TARGET,
+    },
+    { type: "name", parent, name, ino, fileType: S_IFREG },
+  );
+}
+
+/** A file that grows loses its set-id bits, as with write(2). */
+function withoutSetId(inode: Inode, time: Time): Change | undefined {
+  const mode = inode.mode & ~(S_ISUID | S_ISGID);
+  return mode === inode.mode
+    ? undefined
+    : { type: "attributes", ino: inode.ino, mode, ctime: time };
+}

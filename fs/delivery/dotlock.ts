@@ -1,0 +1,53 @@
+/**
+ * Dotlocks: NAME.lock beside a mailbox, the lock of programs that do not trust fcntl(2) (mutt_dotlock,
+ * procmail, lockfile(1)). Whatever its type, it counts while it is young and belongs to somebody who
+ * may lock this mailbox: otherwise anybody who can make a file there could stop somebody else's mail.
+ */
+import { NAME_LENGTH_MAX } from "../files/limits.ts";
+import type { Store } from "../store/store.ts";
+
+export const DOTLOCK_SUFFIX = ".lock";
+
+/** A program that holds a dotlock for longer than this has died, as procmail and Dovecot see it. */
+export const DOTLOCK_SECONDS_MAX = 600;
+
+/** Whose dotlocks count, besides root's. */
+export interface MailboxOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** The mailbox that a dotlock of this name would lock. */
+export function mailboxOfDotlock(name: string): string | undefined {
+  if (!name.endsWith(DOTLOCK_SUFFIX) || name.length === DOTLOCK_SUFFIX.length) return undefined;
+  return name.slice(0, -DOTLOCK_SUFFIX.length);
+}
+
+/** `nowSec`: seconds since 1970. A dotlock from further in the future than its life is not valid either. */
+export function isDotlocked(
+  store: Store,
+  parent: number,
+  name: string,
+  mailbox: MailboxOwner,
+  nowSec: number,
+): boolean {
+  return dotlockOf(store, parent, name, mailbox, nowSec) !== undefined;
+}
+
+/** The owner of the valid dotlock. */
+export function dotlockOf(
+  store: Store,
+  parent: number,
+  name: string,
+  mailbox: MailboxOwner,
+  nowSec: number,
+): { readonly uid: number } | undefined {
+  if (name.length + DOTLOCK_SUFFIX.length > NAME_LENGTH_MAX) return undefined;
+  const ino = store.lookup(parent, name + DOTLOCK_SUFFIX);
+  if (ino === 0) return undefined;
+  const lock = store.inode(ino);
+  if (lock === undefined) return undefined;
+  if (Math.abs(nowSec - lock.mtimeSec) >= DOTLOCK_SECONDS_MAX) return undefined;
+  const counts = lock.uid === 0 || lock.uid === mailbox.uid || lock.gid === mailbox.gid;
+  return counts ? { uid: lock.uid } : undefined;
+}

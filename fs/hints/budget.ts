@@ -1,0 +1,39 @@
+/**
+ * How much of something all users together and each of them may hold. Root counts among all but has
+ * no limit of its own: a mail system that runs as root is one user with the work of everybody.
+ */
+import { assert } from "../../base/assert.ts";
+
+export class Budget {
+  readonly #perUserMax: number;
+  readonly #totalMax: number;
+  readonly #users = new Map<number, number>();
+  #total = 0;
+
+  constructor(perUserMax: number, totalMax: number) {
+    this.#perUserMax = perUserMax;
+    this.#totalMax = totalMax;
+  }
+
+  get total(): number {
+    return this.#total;
+  }
+
+  /** Which limit stands in the way of `count` more, if one does; else they are taken. */
+  take(uid: number, count: number): "user" | "total" | undefined {
+    const held = this.#users.get(uid) ?? 0;
+    if (uid !== 0 && held + count > this.#perUserMax) return "user";
+    if (this.#total + count > this.#totalMax) return "total";
+    this.#users.set(uid, held + count);
+    this.#total += count;
+    return undefined;
+  }
+
+  give(uid: number, count: number): void {
+    const left = (this.#users.get(uid) ?? 0) - count;
+    assert(left >= 0, "nobody gives back more than was taken");
+    if (left === 0) this.#users.delete(uid);
+    else this.#users.set(uid, left);
+    this.#total -= count;
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * What a request other than `deliver` asks for, checked field by field (docs/HINTS.md). Pure. Whether
+ * the files exist and whether the caller may is not decided here.
+ */
+import type { Path } from "./fields.ts";
+import { badField, isCount, isObject, readPath, unknownField } from "./fields.ts";
+import type { Fields, Frame } from "./frame.ts";
+import { UNITS_NAMED_MAX } from "./limits.ts";
+import type { Refusal } from "./refusals.ts";
+import { isRefusal } from "./refusals.ts";
+
+export interface WriteUnits {
+  readonly lengths: readonly number[];
+}
+
+export interface ForgetUnits {
+  readonly units: readonly string[];
+}
+
+/** `length` bytes from `offset` of a file. */
+export interface FileRange {
+  readonly path: Path;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface ShareRange {
+  readonly from: FileRange;
+  readonly to: Path;
+}
+
+export interface Statistics {
+  readonly path: Path | undefined;
+}
+
+const ENVELOPE = ["op", "version", "bodyBytes"];
+const WRITE_FIELDS = new Set([...ENVELOPE, "lengths"]);
+const FORGET_FIELDS = new Set([...ENVELOPE, "units"]);
+const SHARE_FIELDS = new Set([...ENVELOPE, "from", "to"]);
+const REMOVE_FIELDS = new Set([...ENVELOPE, "path", "path64", "offset", "length"]);
+const STATISTICS_FIELDS = new Set([...ENVELOPE, "path", "path64"]);
+const RANGE_FIELDS = new Set(["path", "path64", "offset", "length"]);
+const PATH_FIELDS = new Set(["path", "path64"]);
+
+function noBody(frame: Frame): Refusal | undefined {
+  return frame.body.length > 0 ? { reason: "bodyMismatch", detail: "bodyBytes" } : undefined;
+}
+
+/** Without `lengths` the whole body is one unit. */
+export function readWrite(frame: Frame): WriteUnits | Refusal {
+  const unknown = unknownField(frame.fields, WRITE_FIELDS);
+  if (unknown !== undefined) return unknown;
+  const given: unknown = frame.fields["lengths"] ?? [frame.body.length];
+  if (!Array.isArray(given) || given.length === 0) return badField("lengths");
+  if (given.length > UNITS_NAMED_MAX) return { reason: "tooManyUnits", detail: "lengths" };
+  const lengths: number[] = [];
+  let sum = 0;
+  for (const length of given as unknown[]) {
+    if (!isCount(length) || length === 0) return badField("lengths");
+    lengths.push(length);
+    sum += length;
+  }
+  if (sum !== frame.body.length) return { reason: "bodyMismatch", detail: "lengths" };
+  return { lengths };
+}
+
+export function readForget(frame: Frame): ForgetUnits | Refusal {
+  const fault = unknownField(frame.fields, FORGET_FIELDS) ?? noBody(frame);
+  if (fault !== undefined) return fault;
+  const given: unknown = frame.fields["units"];
+  if (!Array.isArray(given)) return badField("units");
+  if (given.length > UNITS_NAMED_MAX) return { reason: "tooManyUnits", detail: "units" };
+  const units: string[] = [];
+  for (const unit of given as unknown[]) {
+    if (typeof unit !== "string") return badField("units");
+    units.push(unit);
+  }
+  return { units };
+}
+
+function readRange(fields: Fields, where: string): FileRange | Refusal {
+  const path = readPath(fields, where);
+  if (isRefusal(path)) return path;
+  const offset: unknown = fields["offset"];
+  const length: unknown = fields["length"];
+  if (!isCount(offset)) return { ...badField(`${where}offset`), path: path.given };
+  if (!isCount(length) || length === 0 || !isCount(offset + length)) {
+    return { ...badField(`${where}length`), path: path.given };
+  }
+  return { path, offset, length };
+}
+
+export function readShare(frame: Frame): ShareRange | Refusal {
+  const fault = unknownField(frame.fields, SHARE_FIELDS) ?? noBody(frame);
+  if (fault !== undefined) return fault;
+  const { from, to } = frame.fields;
+  if (!isObject(from)) return badField("from");
+  if (!isObject(to)) return badField("to");
+  const unknown = unknownField(from, RANGE_FIELDS) ?? unknownField(to, PATH_FIELDS);
+  if (unknown !== undefined) return unknown;
+  const range = readRange(from, "from.");
+  if (isRefusal(range)) return range;
+  const target = readPath(to, "to.");
+  if (isRefusal(target)) return target;
+  return { from: range, to: target };
+}
+
+export function readRemove(frame: Frame): FileRange | Refusal {
+  const fault = unknownField(frame.fields, REMOVE_FIELDS) ?? noBody(frame);
+  return fault ?? readRange(frame.fields, "");
+}
+
+export function readStatistics(frame: Frame): Statistics | Refusal {
+  const fault = unknownField(frame.fields, STATISTICS_FIELDS) ?? noBody(frame);
+  if (fault !== undefined) return fault;
+  if (frame.fields["path"] === undefined && frame.fields["path64"] === undefined) {
+    return { path: undefined };
+  }
+  const path = readPath(frame.fields, "");
+  return isRefusal(path) ? path : { path };
+}
