@@ -1,0 +1,97 @@
+/**
+ * One connection to the kernel: the device, the protocol spoken on it, and the thread that invalidates.
+ *
+ *     INIT read, answered     reader open           device ended                 descriptor closed
+ *   ─────────────────────────┬─────────────────────┬──────────────────────────────┬─────────
+ *     async read, EPERM       requests, replies     nothing is written any more;   closed resolves
+ *     until mount(2)                                 everything granted is taken
+ *                                                    back; the thread ends
+ */
+import type { Invalidator, Operations } from "../operations.ts";
+import { rootNode } from "./abi.ts";
+import { DeviceWriter, openReader, readFirst } from "./device.ts";
+import type { DeviceReading } from "./device.ts";
+import { Invalidation } from "./invalidation.ts";
+import { Protocol } from "./protocol.ts";
+
+/** 256 pages: the kernel's limit for an ordinary process (fs.fuse.max_pages_limit). */
+const transferLengthMax = 1024 * 1024;
+/** A WRITE's headers stand before its data; the kernel refuses a read with less room than this needs. */
+const requestLengthMax = transferLengthMax + 8192;
+
+export interface ConnectionOptions {
+  readonly attributeTimeoutSec: number;
+  readonly reading: DeviceReading;
+}
+
+export class Connection implements Invalidator {
+  readonly descriptor: number;
+  readonly closed: Promise<void>;
+  readonly #options: ConnectionOptions;
+  readonly #buffer = Buffer.alloc(requestLengthMax);
+  readonly #protocol: Protocol;
+  readonly #writer: DeviceWriter;
+  #invalidation: Invalidation | undefined;
+  #resolveClosed = (): void => {};
+
+  constructor(descriptor: number, operations: Operations, options: ConnectionOptions) {
+    this.descriptor = descriptor;
+    this.#options = options;
+    this.#writer = new DeviceWriter(descriptor);
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    const { attributeTimeoutSec } = options;
+    this.#protocol = new Protocol(
+      operations,
+      {
+        send: (parts) => this.#writer.send(parts),
+        changed: (ino, offset) => void this.invalidate(ino, offset),
+        fatal: die,
+      },
+      { attributeTimeoutSec, transferLengthMax },
+    );
+  }
+
+  /** Answers INIT and goes on to serve requests. Resolves with the reason when it had to refuse or was abandoned. */
+  async answerInit(abandoned: AbortSignal): Promise<string | undefined> {
+    const { session } = this.#protocol;
+    while (session.minor === 0) {
+      const length = await readFirst(this.descriptor, this.#buffer, abandoned);
+      if (length === undefined) return "abandoned";
+      this.#protocol.handle(this.#buffer, length);
+      if (session.refusal !== undefined) return session.refusal;
+    }
+    this.#invalidation = new Invalidation(this.descriptor, die);
+    openReader(
+      this.#options.reading,
+      this.descriptor,
+      this.#buffer,
+      (length) => this.#protocol.handle(this.#buffer, length),
+      () => this.#end(),
+    );
+    return undefined;
+  }
+
+  invalidate(ino: number, offset: number): Promise<void> | undefined {
+    const { session } = this.#protocol;
+    if (ino !== rootNode && !session.knows(ino)) return undefined;
+    return this.#invalidation?.invalidate(ino, offset);
+  }
+
+  /** Unmounted or aborted: the one is as final as the other. */
+  async #end(): Promise<void> {
+    this.#writer.end();
+    this.#protocol.end();
+    await this.#invalidation?.end();
+    this.#invalidation = undefined;
+    this.#resolveClosed();
+  }
+}
+
+/** A broken invariant is not caught: the process dies, outside of whoever happened to notice. */
+function die(error: unknown): void {
+  process.nextTick(() => {
+    throw error;
+  });
+}

@@ -1,0 +1,76 @@
+/**
+ * mount(8) and umount(8) as children, and what the kernel's mount table says: this process must never touch
+ * a path in the mount that it serves, not even with stat(2).
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile, writeFile } from "node:fs/promises";
+
+export const fileSystemType = "fuse.onespool";
+
+export interface CommandResult {
+  readonly ok: boolean;
+  /** The first line of what it said. */
+  readonly message: string;
+}
+
+/** `descriptor`, if given, is the child's descriptor 3. */
+export async function runCommand(
+  command: string,
+  args: readonly string[],
+  descriptor?: number,
+): Promise<CommandResult> {
+  const child = spawn(command, args, {
+    stdio: ["ignore", "ignore", "pipe", ...(descriptor === undefined ? [] : [descriptor])],
+    env: { ...process.env, LC_ALL: "C" },
+  });
+  let message = "";
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => (message += text));
+  try {
+    const [code, signal] = (await once(child, "close")) as [number | null, string | null];
+    if (signal !== null) message = `ended by ${signal}`;
+    return { ok: code === 0, message: message.trim().split("\n")[0] ?? "" };
+  } catch (error) {
+    return { ok: false, message: (error as Error).message };
+  }
+}
+
+export interface TableEntry {
+  /** "major:minor" of the file system. */
+  readonly device: string;
+  readonly type: string;
+}
+
+/** What is mounted on exactly this canonical path; of several the topmost. */
+export async function mountedAt(directory: string): Promise<TableEntry | undefined> {
+  return findMount(await readFile("/proc/self/mountinfo", "utf8"), directory);
+}
+
+/** Fields as in proc_pid_mountinfo(5): 3 is the device, 5 the mount point, the type follows a lone hyphen. */
+export function findMount(mountinfo: string, directory: string): TableEntry | undefined {
+  let found: TableEntry | undefined;
+  for (const line of mountinfo.split("\n")) {
+    const fields = line.split(" ");
+    const [, , device, , mountpoint] = fields;
+    const type = fields[fields.indexOf("-", 6) + 1];
+    if (device === undefined || mountpoint === undefined || type === undefined) continue;
+    if (unescapeOctal(mountpoint) === directory) found = { device, type };
+  }
+  return found;
+}
+
+/** Blanks, line ends and backslashes stand as three octal digits, each for one byte. */
+function unescapeOctal(field: string): string {
+  return field.replaceAll(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
+}
+
+/** INIT can only lower the kernel's default of 128 KiB. Without sysfs it stays: nothing but speed is lost. */
+export async function setReadAhead(device: string, kib: number): Promise<void> {
+  try {
+    await writeFile(`/sys/class/bdi/${device}/read_ahead_kb`, `${kib}`);
+  } catch {
+    // Read-only or absent sysfs.
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * The kernel binding: mounts Operations through /dev/fuse. It needs root and mount(8), and no native code.
+ */
+import { closeSync } from "node:fs";
+import { realpath, stat, statfs } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { MountError } from "../mounted.ts";
+import type { Mounted } from "../mounted.ts";
+import type { Operations } from "../operations.ts";
+import { openDevice } from "./device.ts";
+import type { DeviceReading } from "./device.ts";
+import { Connection } from "./connection.ts";
+import { fileSystemType, mountedAt, runCommand, setReadAhead } from "./mount-command.ts";
+
+export interface KernelMountOptions {
+  /** What the mount table shows as the source. */
+  readonly source?: string;
+  readonly readOnly?: boolean;
+  /** KiB that the kernel reads ahead of a sequential reader. */
+  readonly readAheadKib?: number;
+  /** Seconds for which the kernel keeps names and attributes: only what changes behind its back needs it short. */
+  readonly attributeTimeoutSec?: number;
+  /** "epoll" falls back to "pool" where Node does not have the means. */
+  readonly deviceReading?: DeviceReading;
+}
+
+const readAheadKibDefault = 1024;
+const attributeTimeoutSecDefault = 3600;
+const busyAttempts = 20;
+const busyPauseMs = 100;
+/** A server that does not answer for so long counts as present. */
+const probeMs = 5000;
+/** An unmounted file system lives on where it is mounted a second time. */
+const closedWaitMs = 10_000;
+
+/** Resolves when the mount answers. Throws MountError. */
+export async function mountKernel(
+  mountpoint: string,
+  operations: Operations,
+  options: KernelMountOptions = {},
+): Promise<Mounted> {
+  if (process.getuid?.() !== 0) {
+    throw new MountError("NOT_ROOT", "the kernel binding must be mounted by root");
+  }
+  const directory = await checkMountpoint(mountpoint);
+  const connection = new Connection(tryOpenDevice(), operations, {
+    attributeTimeoutSec: options.attributeTimeoutSec ?? attributeTimeoutSecDefault,
+    reading: options.deviceReading ?? "epoll",
+  });
+  await connect(connection, directory, options);
+  const entry = await mountedAt(directory);
+  if (entry?.type === fileSystemType) {
+    await setReadAhead(entry.device, options.readAheadKib ?? readAheadKibDefault);
+  }
+  return {
+    binding: "kernel",
+    invalidator: connection,
+    closed: connection.closed,
+    unmount: () => unmount(directory, connection.closed),
+  };
+}
+
+/** The canonical path of a directory on which nothing of ours is mounted. */
+async function checkMountpoint(mountpoint: string): Promise<string> {
+  try {
+    const directory = await realpath(mountpoint);
+    if (!(await stat(directory)).isDirectory()) {
+      throw new MountError("NOT_A_DIRECTORY", `${mountpoint} is not a directory`);
+    }
+    if ((await mountedAt(directory))?.type === fileSystemType) {
+      // Unlike stat(2), this asks the server: attributes may be cached long after its death.
+      await Promise.race([statfs(directory), sleep(probeMs, undefined, { ref: false })]);
+      throw new MountError("BUSY", `${mountpoint}: a spool is already mounted there`);
+    }
+    return directory;
+  } catch (error) {
+    if (error instanceof MountError) throw error;
+    throw mountpointError(mountpoint, error as NodeJS.ErrnoException);
+  }
+}
+
+function mountpointError(mountpoint: string, error: NodeJS.ErrnoException): MountError {
+  const options = { cause: error };
+  switch (error.code) {
+    case "ENOENT":
+      return new MountError("NO_MOUNTPOINT", `${mountpoint} does not exist`, options);
+    case "ENOTDIR":
+      return new MountError("NOT_A_DIRECTORY", `${mountpoint} is not a directory`, options);
+    case "ENOTCONN":
+    case "ECONNABORTED":
+      return new MountError(
+        "STALE_MOUNT",
+        `${mountpoint}: the server of an earlier mount is gone; take it away with umount ${mountpoint}`,
+        options,
+      );
+    default:
+      return new MountError("REFUSED", `${mountpoint}: ${error.message}`, options);
+  }
+}
+
+function tryOpenDevice(): number {
+  try {
+    return openDevice();
+  } catch (error) {
+    const { message } = error as Error;
+    const advice = "is the fuse module loaded, and the device allowed in this container?";
+    throw new MountError("NO_DEVICE", `${message}; ${advice}`, { cause: error });
+  }
+}
+
+/** The mount command passes the descriptor to the kernel while this process answers the first request. */
+async function connect(
+  connection: Connection,
+  directory: string,
+  { source = "onespool", readOnly = false }: KernelMountOptions,
+): Promise<void> {
+  // nosuid, nodev: whoever may write into a spool must not make programs and devices of it.
+  const flags = [
+    "fd=3,rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other,nosuid,nodev",
+    ...(readOnly ? ["ro"] : []),
+  ].join(",");
+  const abandon = new AbortController();
+  const answered = connection.answerInit(abandon.signal);
+  const args = ["-i", "-t", fileSystemType, "-o", flags, source, directory];
+  const { ok, message } = await runCommand("mount", args, connection.descriptor);
+  if (!ok) {
+    abandon.abort();
+    await answered;
+    closeSync(connection.descriptor);
+    const code = /busy|already mounted/i.test(message) ? "BUSY" : "REFUSED";
+    throw new MountError(code, `${directory}: ${message || "mount(8) failed"}`);
+  }
+  const refusal = await answered;
+  if (refusal === undefined) return;
+  closeSync(connection.descriptor);
+  await runCommand("umount", ["-i", directory]);
+  throw new MountError("PROTOCOL", refusal);
+}
+
+async function unmount(directory: string, closed: Promise<void>): Promise<void> {
+  for (let attempt = 1; (await mountedAt(directory))?.type === fileSystemType; attempt += 1) {
+    const { ok, message } = await runCommand("umount", ["-i", directory]);
+    if (ok) break;
+    if (!/busy/i.test(message)) throw new MountError("REFUSED", `${directory}: ${message}`);
+    if (attempt === busyAttempts) {
+      throw new MountError("BUSY", `${directory}: a program still uses it`);
+    }
+    await sleep(busyPauseMs);
+  }
+  const waiting = new AbortController();
+  const late = sleep(closedWaitMs, true, { signal: waiting.signal }).catch(() => false);
+  const isLate = await Promise.race([closed.then(() => false), late]);
+  waiting.abort();
+  if (isLate) {
+    throw new MountError("BUSY", `${directory}: unmounted, but also mounted or open elsewhere`);
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * The server's side of the FUSE protocol: request bytes in, reply bytes out. It does not know /dev/fuse,
+ * so a test speaks to it without a mount.
+ *
+ * Whatever the kernel sends, this lives: unknown opcodes get ENOSYS, malformed requests EINVAL. What a
+ * broken invariant of the operations throws is answered with EIO and handed to `fatal`, which must end
+ * the process.
+ */
+import { EINTR, EINVAL, EIO, ENOSYS, EPROTO } from "../../base/errno.ts";
+import type { Errno } from "../../base/errno.ts";
+import type { Operations } from "../operations.ts";
+import { StoreError } from "../store/errors.ts";
+import { interruptIn, opcode } from "./abi.ts";
+import { Interrupts } from "./interrupts.ts";
+import { served } from "./opcodes.ts";
+import { Waiting } from "./outcome.ts";
+import type { Outcome } from "./outcome.ts";
+import { Reply } from "./reply.ts";
+import { Request } from "./request.ts";
+import { Session } from "./session.ts";
+import type { SessionOptions } from "./session.ts";
+
+/** The kernel's errnos in a reply are 1..511; it would refuse a reply with another. */
+const errnoMin = -511;
+/** The longest body that is made here (a directory's entries); bytes of files go as they are. */
+const bodyLengthMax = 128 * 1024;
+const word = 0x1_0000_0000;
+
+export interface ProtocolOutput {
+  /**
+   * Sends one reply, given in parts that are valid during the call. False when nobody waits for it any more,
+   * so that the kernel has not learned what it says.
+   */
+  send(parts: Buffer[]): boolean;
+  /** The kernel's cache of an inode is wrong, from `offset` on (< 0: attributes only), now that the reply is sent. */
+  changed(ino: number, offset: number): void;
+  /** The operations broke an invariant: the process must end. */
+  fatal(error: unknown): void;
+}
+
+export class Protocol {
+  readonly session: Session;
+  readonly #output: ProtocolOutput;
+  readonly #request = new Request();
+  readonly #reply = new Reply(bodyLengthMax);
+  readonly #interrupts = new Interrupts();
+  #ended = false;
+
+  constructor(operations: Operations, output: ProtocolOutput, options: SessionOptions) {
+    this.session = new Session(operations, options);
+    this.#output = output;
+  }
+
+  get waitingCount(): number {
+    return this.#interrupts.waitingCount;
+  }
+
+  /** Serves the request in the first `length` bytes of `bytes`, which may be overwritten afterwards. */
+  handle(bytes: Buffer, length: number): void {
+    if (this.#ended) return;
+    const request = this.#request;
+    const state = request.load(bytes, length);
+    if (state === "short") return;
+    const { uniqueLow, uniqueHigh } = request;
+    const entry = served(request.opcode);
+    if (entry?.hasReply === false) {
+      if (state === "ok" && request.bodyLength >= entry.bodyLengthMin) this.#withoutReply();
+      return;
+    }
+    if (state === "malformed") return this.#answer(uniqueLow, uniqueHigh, EINVAL);
+    if (entry === undefined) return this.#answer(uniqueLow, uniqueHigh, ENOSYS);
+    if (request.bodyLength < entry.bodyLengthMin) {
+      return this.#answer(uniqueLow, uniqueHigh, EINVAL);
+    }
+    if (this.session.minor === 0 && request.opcode !== opcode.INIT) {
+      return this.#answer(uniqueLow, uniqueHigh, EPROTO);
+    }
+    this.#reply.reset();
+    let outcome: Outcome;
+    try {
+      outcome = entry.handler(this.session, request, this.#reply);
+    } catch (error) {
+      return this.#failed(uniqueLow, uniqueHigh, error);
+    }
+    if (outcome instanceof Waiting) this.#wait(uniqueLow, uniqueHigh, outcome);
+    else this.#answer(uniqueLow, uniqueHigh, outcome);
+  }
+
+  /** The connection is gone. What still waits is told so, and everything granted is taken back. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    try {
+      this.#interrupts.interruptAll();
+      this.session.end();
+    } catch (error) {
+      this.#output.fatal(error);
+    }
+  }
+
+  #withoutReply(): void {
+    const request = this.#request;
+    try {
+      if (request.opcode === opcode.INTERRUPT) {
+        this.#interrupts.interrupt(request.u64(interruptIn.unique));
+      } else {
+        served(request.opcode)?.handler(this.session, request, this.#reply);
+      }
+    } catch (error) {
+      this.#output.fatal(error);
+    }
+  }
+
+  #wait(uniqueLow: number, uniqueHigh: number, waiting: Waiting): void {
+    const unique = uniqueLow + uniqueHigh * word;
+    const interrupts = this.#interrupts;
+    interrupts.add(unique, waiting, () => {
+      this.#reply.reset();
+      this.#answer(uniqueLow, uniqueHigh, EINTR);
+    });
+    waiting.encoder.then(
+      (encode) => {
+        if (!interrupts.remove(unique) || this.#ended) return;
+        this.#reply.reset();
+        let outcome: Errno | number;
+        try {
+          outcome = encode();
+        } catch (error) {
+          return this.#failed(uniqueLow, uniqueHigh, error);
+        }
+        this.#answer(uniqueLow, uniqueHigh, outcome);
+      },
+      (error: unknown) => {
+        interrupts.remove(unique);
+        this.#failed(uniqueLow, uniqueHigh, error);
+      },
+    );
+  }
+
+  #failed(uniqueLow: number, uniqueHigh: number, error: unknown): void {
+    const isStorage = error instanceof StoreError;
+    this.#answer(uniqueLow, uniqueHigh, isStorage ? error.errno : EIO);
+    if (!isStorage) this.#output.fatal(error);
+  }
+
+  #answer(uniqueLow: number, uniqueHigh: number, outcome: Errno | number): void {
+    if (this.#ended) return;
+    const reply = this.#reply;
+    if (outcome < 0) {
+      reply.reset();
+      const errno = outcome < errnoMin ? EIO : outcome;
+      this.#output.send(reply.finish(uniqueLow, uniqueHigh, errno, 0));
+      this.session.revokeGrants();
+    } else if (this.#output.send(reply.finish(uniqueLow, uniqueHigh, 0, outcome))) {
+      this.session.settleGrants();
+    } else {
+      this.session.revokeGrants();
+    }
+    for (const { ino, offset } of this.session.takeChanged()) this.#output.changed(ino, offset);
+  }
+}

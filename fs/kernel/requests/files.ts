@@ -1,0 +1,187 @@
+/** Open files: their bytes, and what else happens through a descriptor. */
+import { assert } from "../../../base/assert.ts";
+import { EBADF, EFBIG, EINVAL, ENXIO, EOVERFLOW, isErrno } from "../../../base/errno.ts";
+import type { OpenFile } from "../../operations.ts";
+import {
+  FUSE_OPEN_KILL_SUIDGID,
+  FUSE_WRITE_KILL_SUIDGID,
+  copyFileRangeIn,
+  fallocateIn,
+  flushIn,
+  ioctlIn,
+  ioctlOut,
+  lseekIn,
+  lseekOut,
+  openFlag,
+  openIn,
+  openOut,
+  readIn,
+  releaseIn,
+  writeIn,
+  writeOut,
+} from "../abi.ts";
+import { whenDone } from "../outcome.ts";
+import type { Handler } from "../outcome.ts";
+import type { Reply } from "../reply.ts";
+import type { Session } from "../session.ts";
+
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+/**
+ * KEEP_CACHE also for direct I/O: an open for appending must not throw away what others have cached.
+ */
+export function encodeOpen(
+  session: Session,
+  reply: Reply,
+  at: number,
+  ino: number,
+  open: OpenFile,
+): void {
+  session.grantFile(ino, open);
+  let flags: number = openFlag.KEEP_CACHE;
+  if (open.directIo) flags |= openFlag.DIRECT_IO;
+  if (open.stream) flags |= openFlag.STREAM | openFlag.NONSEEKABLE;
+  reply.clear(at, openOut.sizeof);
+  reply.u64(at + openOut.fh, open.handle);
+  reply.u32(at + openOut.open_flags, flags);
+}
+
+export const open: Handler = (session, request, reply) => {
+  const { node } = request;
+  const result = session.operations.open(node, request.u32(openIn.flags), request.caller);
+  if (isErrno(result)) return result;
+  if ((request.u32(openIn.open_flags) & FUSE_OPEN_KILL_SUIDGID) !== 0) session.killPrivileges(node);
+  encodeOpen(session, reply, 0, node, result);
+  return openOut.sizeof;
+};
+
+/** A read of a stream is let finish when interrupted: the bytes that it took out would be lost. */
+export const read: Handler = (session, request, reply) => {
+  const handle = request.u64(readIn.fh);
+  const offset = request.u64(readIn.offset);
+  const length = Math.min(request.u32(readIn.size), session.options.transferLengthMax);
+  const stream = session.openFile(handle)?.stream === true;
+  if (!Number.isSafeInteger(offset + length)) return 0;
+  return whenDone(
+    session.operations.read(request.node, handle, offset, length, request.caller),
+    (result) => {
+      if (isErrno(result)) return result;
+      let total = 0;
+      for (const part of result) total += part.length;
+      assert(total <= length, "a read returns at most what was asked for");
+      reply.tail = result;
+      return 0;
+    },
+    stream ? "finish" : "answer",
+  );
+};
+
+/**
+ * The kernel caches what it wrote where it believed the end to be. When the bytes went elsewhere, its cache
+ * is wrong from the lower of the two places on.
+ */
+export const write: Handler = (session, request, reply) => {
+  const ino = request.node;
+  const handle = request.u64(writeIn.fh);
+  const offset = request.u64(writeIn.offset);
+  const data = request.data(writeIn.sizeof, request.u32(writeIn.size));
+  if (data === undefined) return EINVAL;
+  if (!Number.isSafeInteger(offset + data.length)) return EFBIG;
+  const kill = (request.u32(writeIn.write_flags) & FUSE_WRITE_KILL_SUIDGID) !== 0;
+  const flags = request.u32(writeIn.flags);
+  const { caller } = request;
+  return whenDone(
+    session.operations.write({ ino, handle, offset, data, flags, caller }, caller),
+    (result) => {
+      if (isErrno(result)) return result;
+      if (kill) session.killPrivileges(ino);
+      const isStream = session.openFile(handle)?.stream === true;
+      if (result.offset !== offset && !isStream) {
+        session.changedBehindKernel(ino, Math.min(result.offset, offset));
+      }
+      reply.clear(0, writeOut.sizeof);
+      reply.u32(writeOut.size, result.length);
+      return writeOut.sizeof;
+    },
+  );
+};
+
+export const flush: Handler = (session, request) =>
+  session.operations.flush(request.node, request.u64(flushIn.fh), request.big(flushIn.lock_owner));
+
+/** FUSE_RELEASE_FLOCK_UNLOCK needs no look: a release drops whatever was locked through the handle. */
+export const release: Handler = (session, request) =>
+  session.release(request.u64(releaseIn.fh)) ? 0 : EBADF;
+
+/** FSYNC, FSYNCDIR and SYNCFS. An interrupt changes nothing: the sync is under way. */
+export const fsync: Handler = (session, request) =>
+  whenDone(session.operations.sync(request.node), (result) => result);
+
+export const fallocate: Handler = (session, request) => {
+  const offset = request.u64(fallocateIn.offset);
+  const length = request.u64(fallocateIn.length);
+  if (!Number.isSafeInteger(offset + length)) return EFBIG;
+  const { node, caller } = request;
+  const mode = request.u32(fallocateIn.mode);
+  const result = session.operations.allocate(node, mode, offset, length);
+  if (result === 0 && caller.uid !== 0) session.killPrivileges(node);
+  return result;
+};
+
+export const lseek: Handler = (session, request, reply) => {
+  const offset = request.u64(lseekIn.offset);
+  const whence = request.u32(lseekIn.whence);
+  if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return EINVAL;
+  if (!Number.isSafeInteger(offset)) return ENXIO;
+  const result = session.operations.seek(request.node, offset, whence);
+  if (isErrno(result)) return result;
+  reply.u64(lseekOut.offset, result);
+  return lseekOut.sizeof;
+};
+
+/** The reply's size has 32 bits: a longer request is done in part, and the program asks again. */
+const copyLengthMax = 0x7fff_f000;
+
+export const copyFileRange: Handler = (session, request, reply) => {
+  const source = { ino: request.node, offset: request.u64(copyFileRangeIn.off_in) };
+  const target = {
+    ino: request.u64(copyFileRangeIn.nodeid_out),
+    offset: request.u64(copyFileRangeIn.off_out),
+  };
+  const length = Math.min(request.u64(copyFileRangeIn.len), copyLengthMax);
+  if (request.u64(copyFileRangeIn.flags) !== 0) return EINVAL;
+  if (!Number.isSafeInteger(source.offset + length)) return EOVERFLOW;
+  if (!Number.isSafeInteger(target.offset + length)) return EFBIG;
+  const { caller } = request;
+  const result = session.operations.copyRange(source, target, length);
+  if (isErrno(result)) return result;
+  if (caller.uid !== 0) session.killPrivileges(target.ino);
+  reply.clear(0, writeOut.sizeof);
+  reply.u32(writeOut.size, result);
+  return writeOut.sizeof;
+};
+
+/** The input is copied: a hint may outlive this turn. An interrupt does not undo one. */
+export const ioctl: Handler = (session, request, reply) => {
+  const input = request.data(ioctlIn.sizeof, request.u32(ioctlIn.in_size));
+  if (input === undefined) return EINVAL;
+  const outputLengthMax = request.u32(ioctlIn.out_size);
+  const { operations } = session;
+  const soon = operations.ioctl(
+    request.node,
+    request.u64(ioctlIn.fh),
+    request.u32(ioctlIn.cmd),
+    Buffer.from(input),
+    outputLengthMax,
+    request.caller,
+  );
+  return whenDone(soon, (result) => {
+    if (isErrno(result)) return result;
+    assert(result.data.length <= outputLengthMax, "an ioctl's output fits the caller's buffer");
+    reply.clear(0, ioctlOut.sizeof);
+    reply.u32(ioctlOut.result, result.result);
+    reply.tail = [result.data];
+    return ioctlOut.sizeof;
+  });
+};

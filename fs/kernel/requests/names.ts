@@ -1,0 +1,135 @@
+/** Requests that look names up, make, remove or move them. */
+import { EINVAL, isErrno } from "../../../base/errno.ts";
+import type { Errno } from "../../../base/errno.ts";
+import type { Attributes } from "../../attributes.ts";
+import {
+  createIn,
+  entryOut,
+  linkIn,
+  mkdirIn,
+  mknodIn,
+  openOut,
+  rename2In,
+  renameIn,
+} from "../abi.ts";
+import type { Handler } from "../outcome.ts";
+import type { Reply } from "../reply.ts";
+import type { Request } from "../request.ts";
+import type { Session } from "../session.ts";
+import { encodeOpen } from "./files.ts";
+
+/** The reply names an inode: the kernel knows it from now on. Negative look-ups are errors, which it does not cache. */
+function encodeEntry(session: Session, reply: Reply, result: Attributes | Errno): Errno | number {
+  if (isErrno(result)) return result;
+  session.grantInode(result.ino);
+  reply.entry(0, result, session.options.attributeTimeoutSec);
+  return entryOut.sizeof;
+}
+
+/** "." and ".." come only when a file handle of an NFS server is resolved (EXPORT_SUPPORT). */
+export const lookup: Handler = (session, request, reply) => {
+  const name = request.name(0);
+  if (name === undefined) return EINVAL;
+  const { operations } = session;
+  if (name === "." || name === "..") {
+    const ino = name === "." ? request.node : operations.parentOf(request.node);
+    return encodeEntry(session, reply, operations.getAttributes(ino));
+  }
+  return encodeEntry(session, reply, operations.lookup(request.node, name, request.caller));
+};
+
+export const symlink: Handler = (session, request, reply) => {
+  const name = request.name(0);
+  if (name === undefined) return EINVAL;
+  const target = request.name(name.length + 1);
+  if (target === undefined) return EINVAL;
+  const { node, caller } = request;
+  const result = session.operations.symlink(node, name, Buffer.from(target, "latin1"), caller);
+  return encodeEntry(session, reply, result);
+};
+
+export const mknod: Handler = (session, request, reply) => {
+  const name = request.name(mknodIn.sizeof);
+  if (name === undefined) return EINVAL;
+  const mode = request.u32(mknodIn.mode);
+  const rdev = request.u32(mknodIn.rdev);
+  const result = session.operations.makeNode(request.node, name, mode, rdev, request.caller);
+  return encodeEntry(session, reply, result);
+};
+
+export const mkdir: Handler = (session, request, reply) => {
+  const name = request.name(mkdirIn.sizeof);
+  if (name === undefined) return EINVAL;
+  const mode = request.u32(mkdirIn.mode);
+  const result = session.operations.makeDirectory(request.node, name, mode, request.caller);
+  return encodeEntry(session, reply, result);
+};
+
+export const link: Handler = (session, request, reply) => {
+  const name = request.name(linkIn.sizeof);
+  if (name === undefined) return EINVAL;
+  const ino = request.u64(linkIn.oldnodeid);
+  const result = session.operations.link(ino, request.node, name, request.caller);
+  return encodeEntry(session, reply, result);
+};
+
+export const unlink: Handler = (session, request) => {
+  const name = request.name(0);
+  if (name === undefined) return EINVAL;
+  return session.operations.unlink(request.node, name, request.caller);
+};
+
+export const rmdir: Handler = (session, request) => {
+  const name = request.name(0);
+  if (name === undefined) return EINVAL;
+  return session.operations.removeDirectory(request.node, name, request.caller);
+};
+
+export const rename: Handler = (session, request) =>
+  renameNames(session, request, renameIn.sizeof, 0);
+
+export const rename2: Handler = (session, request) =>
+  renameNames(session, request, rename2In.sizeof, request.u32(rename2In.flags));
+
+function renameNames(
+  session: Session,
+  request: Request,
+  namesAt: number,
+  flags: number,
+): Errno | number {
+  const name = request.name(namesAt);
+  if (name === undefined) return EINVAL;
+  const newName = request.name(namesAt + name.length + 1);
+  if (newName === undefined) return EINVAL;
+  const newParent = request.u64(renameIn.newdir);
+  const { node, caller } = request;
+  return session.operations.rename(node, name, newParent, newName, flags, caller);
+}
+
+export const create: Handler = (session, request, reply) => {
+  const name = request.name(createIn.sizeof);
+  if (name === undefined) return EINVAL;
+  const mode = request.u32(createIn.mode);
+  const flags = request.u32(createIn.flags);
+  const result = session.operations.create(request.node, name, mode, flags, request.caller);
+  return encodeCreated(session, reply, result);
+};
+
+/** The name in the request is the kernel's filler. */
+export const tmpfile: Handler = (session, request, reply) => {
+  const mode = request.u32(createIn.mode);
+  const flags = request.u32(createIn.flags);
+  const result = session.operations.createUnnamed(request.node, mode, flags, request.caller);
+  return encodeCreated(session, reply, result);
+};
+
+function encodeCreated(
+  session: Session,
+  reply: Reply,
+  result: ReturnType<Session["operations"]["create"]>,
+): Errno | number {
+  if (isErrno(result)) return result;
+  encodeEntry(session, reply, result.attributes);
+  encodeOpen(session, reply, entryOut.sizeof, result.attributes.ino, result.open);
+  return entryOut.sizeof + openOut.sizeof;
+}

@@ -1,0 +1,158 @@
+/**
+ * What one connection to the kernel remembers between requests: the inodes and open files that the kernel
+ * knows of. The kernel takes back each of them once; when the connection ends first, end() does.
+ *
+ * A reply can be lost: its request was aborted while it was answered. What the reply would have told the
+ * kernel (an inode, an open file) must then be taken back, for the kernel will not do it. So a handler
+ * names what it grants, and the grants stand until the reply has been written.
+ */
+import { S_ISGID, S_ISUID, isRegular } from "../attributes.ts";
+import { isErrno } from "../../base/errno.ts";
+import type { OpenFile, Operations } from "../operations.ts";
+import { rootNode } from "./abi.ts";
+import { KnownInodes } from "./known-inodes.ts";
+
+const S_IXGRP = 0o10;
+
+export interface SessionOptions {
+  /** How long the kernel may keep names and attributes without asking again. Seconds. */
+  readonly attributeTimeoutSec: number;
+  /** Bytes of one READ or WRITE. */
+  readonly transferLengthMax: number;
+}
+
+interface Opened {
+  readonly ino: number;
+  readonly open: OpenFile;
+}
+
+export class Session {
+  readonly operations: Operations;
+  readonly options: SessionOptions;
+  /** The protocol's minor version; 0 until INIT is answered. */
+  minor = 0;
+  /** Why INIT was refused. */
+  refusal: string | undefined;
+  readonly #known = new KnownInodes();
+  readonly #files = new Map<number, Opened>();
+  readonly #directories = new Set<number>();
+  readonly #grantedInodes: number[] = [];
+  readonly #grantedFiles: number[] = [];
+  readonly #grantedDirectories: number[] = [];
+  readonly #changed: { ino: number; offset: number }[] = [];
+
+  constructor(operations: Operations, options: SessionOptions) {
+    this.operations = operations;
+    this.options = options;
+  }
+
+  knows(ino: number): boolean {
+    return ino === rootNode || this.#known.has(ino);
+  }
+
+  get knownCount(): number {
+    return this.#known.size;
+  }
+
+  get openCount(): number {
+    return this.#files.size + this.#directories.size;
+  }
+
+  /** The reply names an inode. The root is known from the start and never forgotten. */
+  grantInode(ino: number): void {
+    if (ino === rootNode) return;
+    this.#known.add(ino);
+    this.#grantedInodes.push(ino);
+  }
+
+  grantFile(ino: number, open: OpenFile): void {
+    this.#files.set(open.handle, { ino, open });
+    this.#grantedFiles.push(open.handle);
+  }
+
+  grantDirectory(handle: number): void {
+    this.#directories.add(handle);
+    this.#grantedDirectories.push(handle);
+  }
+
+  openFile(handle: number): OpenFile | undefined {
+    return this.#files.get(handle)?.open;
+  }
+
+  /** The reply is with the kernel: what it granted is the kernel's to take back. */
+  settleGrants(): void {
+    this.#grantedInodes.length = 0;
+    this.#grantedFiles.length = 0;
+    this.#grantedDirectories.length = 0;
+  }
+
+  /** The reply never reached the kernel. */
+  revokeGrants(): void {
+    const inodes = this.#grantedInodes.splice(0);
+    const files = this.#grantedFiles.splice(0);
+    const directories = this.#grantedDirectories.splice(0);
+    for (const handle of files) this.release(handle);
+    for (const handle of directories) this.releaseDirectory(handle);
+    for (const ino of inodes) this.forget(ino, 1);
+  }
+
+  forget(ino: number, count: number): void {
+    if (this.#known.subtract(ino, count)) this.operations.forget(ino);
+  }
+
+  /** False when there is no such open file. */
+  release(handle: number): boolean {
+    const opened = this.#files.get(handle);
+    if (opened === undefined) return false;
+    this.#files.delete(handle);
+    this.operations.release(opened.ino, handle);
+    return true;
+  }
+
+  releaseDirectory(handle: number): boolean {
+    if (!this.#directories.delete(handle)) return false;
+    this.operations.releaseDirectory(handle);
+    return true;
+  }
+
+  /** The kernel's cache of this inode will be wrong once the reply is written: from `offset` on, or (< 0) its attributes. */
+  changedBehindKernel(ino: number, offset: number): void {
+    this.#changed.push({ ino, offset });
+  }
+
+  takeChanged(): readonly { ino: number; offset: number }[] {
+    return this.#changed.length === 0 ? [] : this.#changed.splice(0);
+  }
+
+  /**
+   * The mode without the bits that a write, truncation or chown takes away: set-user-id always, set-group-id
+   * where the group may execute (without that it once meant mandatory locking).
+   */
+  modeAfterKill(ino: number): { mode: number; changed: boolean } | undefined {
+    const present = this.operations.getAttributes(ino);
+    if (isErrno(present) || !isRegular(present.mode)) return undefined;
+    let mode = present.mode & ~S_ISUID;
+    if ((mode & S_IXGRP) !== 0) mode &= ~S_ISGID;
+    return { mode, changed: mode !== present.mode };
+  }
+
+  /** Clears these bits; the kernel, which asked for it, does not look at the mode again by itself. */
+  killPrivileges(ino: number): void {
+    const kill = this.modeAfterKill(ino);
+    if (kill === undefined || !kill.changed) return;
+    const result = this.operations.setAttributes(
+      ino,
+      { mode: kill.mode },
+      { uid: 0, gid: 0, pid: 0 },
+    );
+    if (!isErrno(result)) this.changedBehindKernel(ino, -1);
+  }
+
+  /** The connection is gone, and with it all that the kernel knew. */
+  end(): void {
+    this.settleGrants();
+    for (const handle of this.#files.keys()) this.release(handle);
+    for (const handle of this.#directories) this.releaseDirectory(handle);
+    this.#known.clear((ino) => this.operations.forget(ino));
+  }
+}

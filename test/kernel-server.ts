@@ -1,0 +1,115 @@
+/**
+ * A process that mounts MemoryOperations at argv[2] and does what its parent says: a process must never
+ * touch a mount that it serves, so the tests touch it from other processes.
+ */
+import { mountKernel } from "../fs/kernel/mount.ts";
+import type { KernelMountOptions } from "../fs/kernel/mount.ts";
+import type { Mounted } from "../fs/mounted.ts";
+import { InvariantError, assertNever } from "../base/assert.ts";
+import { MemoryOperations } from "./kernel-memory.ts";
+
+export type Command =
+  | { readonly do: "put"; readonly name: string; readonly text: string }
+  /** As a hint does it: bytes change behind the kernel's back, then its cache is invalidated. */
+  | { readonly do: "append"; readonly name: string; readonly text: string }
+  | { readonly do: "appendSilently"; readonly name: string; readonly text: string }
+  | { readonly do: "calls" }
+  | { readonly do: "slow"; readonly name: string }
+  | { readonly do: "finishReads" }
+  | { readonly do: "break" }
+  | { readonly do: "state" }
+  | { readonly do: "unmount" };
+
+export type Answer =
+  | { readonly is: "mounted" }
+  | { readonly is: "failed"; readonly code: string; readonly message: string }
+  | { readonly is: "done"; readonly value: unknown }
+  | { readonly is: "closed"; readonly state: State };
+
+export interface State {
+  readonly openHandles: number;
+  readonly openDirectories: number;
+  readonly forgotten: number;
+  readonly slowReads: number;
+}
+
+const [, , mountpoint = "", optionsText = "{}"] = process.argv;
+const operations = new MemoryOperations();
+
+/** After the unmount the parent may be gone before it hears of it. */
+function say(answer: Answer): void {
+  if (process.connected) process.send?.(answer);
+}
+
+function ino(name: string): number {
+  return operations.node(1).names.get(name)?.ino ?? 0;
+}
+
+function append(name: string, text: string): number {
+  const node = operations.node(ino(name));
+  const end = node.data.length;
+  node.data = Buffer.concat([node.data, Buffer.from(text)]);
+  return end;
+}
+
+function state(): State {
+  return {
+    openHandles: operations.openHandles.size,
+    openDirectories: operations.openDirectories.size,
+    forgotten: operations.forgotten.length,
+    slowReads: operations.slowReadCount,
+  };
+}
+
+async function obey(mounted: Mounted, command: Command): Promise<unknown> {
+  switch (command.do) {
+    case "put":
+      return operations.put(command.name, command.text);
+    case "append": {
+      const end = append(command.name, command.text);
+      const invalidated = mounted.invalidator.invalidate(ino(command.name), end);
+      await invalidated;
+      return invalidated !== undefined;
+    }
+    case "appendSilently":
+      return append(command.name, command.text);
+    case "calls":
+      return Object.fromEntries(operations.calls);
+    case "slow":
+      operations.slowInode = ino(command.name);
+      return 0;
+    case "finishReads":
+      operations.slowInode = 0;
+      operations.finishReads();
+      return 0;
+    case "break":
+      operations.failure = new InvariantError("broken by the test");
+      return 0;
+    case "state":
+      return state();
+    case "unmount":
+      await mounted.unmount();
+      return 0;
+    default:
+      return assertNever(command);
+  }
+}
+
+try {
+  const options = JSON.parse(optionsText) as KernelMountOptions;
+  const mounted = await mountKernel(mountpoint, operations, options);
+  process.on("message", (command: Command) => {
+    obey(mounted, command).then(
+      (value) => say({ is: "done", value }),
+      (error: Error) => say({ is: "done", value: `${error.name}: ${error.message}` }),
+    );
+  });
+  say({ is: "mounted" });
+  await mounted.closed;
+  say({ is: "closed", state: state() });
+  process.disconnect();
+} catch (error) {
+  const { code = "", message } = error as NodeJS.ErrnoException;
+  say({ is: "failed", code, message });
+  process.disconnect();
+}
