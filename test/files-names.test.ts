@@ -10,6 +10,7 @@ import {
   ENOENT,
   ENOTDIR,
   ENOTEMPTY,
+  ENOTTY,
   ENXIO,
   EPERM,
   ESTALE,
@@ -24,6 +25,8 @@ import {
   S_IFSOCK,
   S_ISGID,
 } from "../fs/attributes.ts";
+import type { Caller } from "../fs/caller.ts";
+import { HINT_COMMAND } from "../fs/hints/ioctl.ts";
 import { ALICE, Harness, ok, RDWR, ROOT, ROOT_CALLER } from "./files-harness.ts";
 
 const NOREPLACE = 1;
@@ -445,9 +448,12 @@ t.test("the control file and ioctls speak to the hints as the opener", async (t)
 
   const ino = h.make("f");
   const { handle } = ok(h.files.open(ino, RDWR, ALICE));
-  t.match(h.files.ioctl(ino, handle, 7, Buffer.alloc(0), 0, ALICE), { result: 7 });
-  t.match(h.files.ioctl(ino, handle, 8, Buffer.alloc(0), 0, ALICE), { result: 8 });
-  t.equal(h.files.ioctl(ino, handle, 8, Buffer.alloc(0), 0, ROOT_CALLER), EPERM);
+  const ioctl = (caller: Caller): unknown =>
+    h.files.ioctl(ino, handle, HINT_COMMAND, Buffer.alloc(0), 0, caller);
+  t.match(ioctl(ALICE), { result: HINT_COMMAND });
+  t.match(ioctl(ALICE), { result: HINT_COMMAND });
+  t.equal(ioctl(ROOT_CALLER), EPERM);
+  t.equal(h.files.ioctl(ino, handle, 0x5401, Buffer.alloc(0), 0, ALICE), ENOTTY, "isatty");
   h.files.release(ino, handle);
   t.same(log.slice(2), ["open 1001", "close 1001"]);
 });

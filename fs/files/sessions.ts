@@ -5,6 +5,7 @@
 import type { Errno } from "../../base/errno.ts";
 import { EBADF, ENOTTY, EPERM, isErrno } from "../../base/errno.ts";
 import type { Caller } from "../caller.ts";
+import { HINT_COMMAND } from "../hints/ioctl.ts";
 import type { IoctlReply, WriteRequest, Written } from "../operations.ts";
 
 /** What is asked of fs/hints/. */
@@ -69,13 +70,13 @@ export class Sessions {
     outputLengthMax: number,
     caller: Caller,
   ): IoctlReply | Errno | Promise<IoctlReply | Errno> {
-    const known = this.#sessions.has(handle);
-    const session = known ? this.#of(handle, caller) : this.open(handle, caller);
+    // isatty(3) asks every file that some runtimes open: nothing of ours.
+    if (command !== HINT_COMMAND) return ENOTTY;
+    const session = this.#sessions.has(handle)
+      ? this.#of(handle, caller)
+      : this.open(handle, caller);
     if (typeof session === "number") return session;
-    const reply = session.ioctl(command, input, outputLengthMax, caller);
-    // isatty(3) asks every file that some runtimes open: not one of ours, and nothing to remember.
-    if (reply === ENOTTY && !known) this.close(handle);
-    return reply;
+    return session.ioctl(command, input, outputLengthMax, caller);
   }
 
   close(handle: number): void {

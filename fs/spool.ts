@@ -1,0 +1,114 @@
+/**
+ * The spool: a store with everything that makes a file system of it, except a mount. A binding
+ * (fs/kernel/, fs/native/) carries its operations and announces itself with setInvalidator.
+ *
+ * This file only connects: a released lock and a changed name let deliveries show, what deliveries and hints
+ * change behind the kernel's back it is told, and who takes a lock waits until it was.
+ */
+import type { Time } from "./attributes.ts";
+import { Deliveries } from "./delivery/deliveries.ts";
+import { Invalidations } from "./delivery/invalidations.ts";
+import { Files } from "./files/files.ts";
+import type { DeliverAccount } from "./hints/deliver-account.ts";
+import { Hints } from "./hints/hints.ts";
+import { LockTable } from "./locks/table.ts";
+import type { Invalidator, Operations } from "./operations.ts";
+import type { StoreOptions } from "./store/store.ts";
+import { Store, systemTime } from "./store/store.ts";
+
+/** How often the age of dotlocks and unlinked units is looked at, and what failed is tried again. */
+const TICK_MS = 5_000;
+
+export interface SpoolOptions {
+  /** Of the store: `create` makes it if the directory is missing or empty. */
+  readonly store?: StoreOptions;
+  /** The mount option deliver=UID. */
+  readonly deliver?: DeliverAccount | undefined;
+  readonly now?: () => Time;
+  /** Largest handle that the binding can carry: 2^31-1 for fuse-native, 2^53-1 otherwise. */
+  readonly handleMax?: number;
+}
+
+export class Spool {
+  readonly store: Store;
+  readonly operations: Operations;
+  readonly #files: Files;
+  readonly #deliveries: Deliveries;
+  readonly #hints: Hints;
+  readonly #invalidations = new Invalidations();
+  #invalidator: Invalidator | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  private constructor(store: Store, options: SpoolOptions) {
+    const now = options.now ?? systemTime;
+    const invalidations = this.#invalidations;
+    const locks = new LockTable({ onUnlocked: (ino) => this.#deliveries.unlocked(ino) });
+    this.store = store;
+    this.#deliveries = new Deliveries({ store, locks, invalidations, now });
+    this.#hints = new Hints({
+      store,
+      locks,
+      deliveries: this.#deliveries,
+      invalidations,
+      now,
+      deliverAccount: options.deliver,
+    });
+    this.#files = new Files({
+      store,
+      locks,
+      hints: this.#hints,
+      now,
+      nameChanged: (parent, name) => this.#deliveries.nameChanged(parent, name),
+      hasPendingIn: (directory) => this.#deliveries.hasPendingIn(directory),
+      settled: (ino) => invalidations.settled(ino),
+      isKnown: (ino) => this.#isKnown(ino),
+      ...(options.handleMax === undefined ? {} : { handleMax: options.handleMax }),
+    });
+    this.operations = this.#files;
+  }
+
+  /** Throws StoreError: no store there, of another format, damaged, or open in another process. */
+  static async open(storeDirectory: string, options: SpoolOptions = {}): Promise<Spool> {
+    const store = await Store.open(storeDirectory, options.store);
+    try {
+      const spool = new Spool(store, options);
+      await spool.#start();
+      return spool;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    await this.#files.orphans.dropLeftOver();
+    this.#deliveries.start();
+    this.#timer = setInterval(() => {
+      this.#deliveries.tick();
+      this.#hints.tick();
+      this.#files.orphans.tick();
+    }, TICK_MS);
+    this.#timer.unref();
+  }
+
+  /** The binding whose kernel has to be told of changes; undefined when it is gone. */
+  setInvalidator(invalidator: Invalidator | undefined): void {
+    this.#invalidator = invalidator;
+    this.#invalidations.use(invalidator);
+  }
+
+  /** To be called when no binding uses the operations any more. Makes everything durable. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.setInvalidator(undefined);
+    await this.#files.close();
+    await this.store.close();
+  }
+
+  /** A binding answers with undefined for an inode of which its kernel caches nothing. */
+  #isKnown(ino: number): boolean {
+    const told = this.#invalidator?.invalidate(ino, -1);
+    void told;
+    return told !== undefined;
+  }
+}
