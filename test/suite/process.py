@@ -1,0 +1,346 @@
+"""A program that the tests drive: one call for each line of standard input, one answer for each.
+
+A line is a JSON array [name, arguments, keywords]. A name like "os.open" is the function of Python's
+os module; others are defined below, for calls that the os module does not have. Bytes travel as
+{"b": latin1}, integers beyond 2^53 as {"i": decimal}. The answer is {"r": result}, or {"e": code,
+"m": text} with an errno's name. Arguments: none, or uid, gid and supplementary groups (with commas) to become. SIGUSR1 ends a call that waits with EINTR. The end of standard input
+ends the process.
+"""
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+libc.msync.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+libc.opendir.restype = ctypes.c_void_p
+libc.opendir.argtypes = [ctypes.c_char_p]
+libc.readdir.restype = ctypes.c_void_p
+libc.readdir.argtypes = [ctypes.c_void_p]
+libc.telldir.restype = ctypes.c_long
+libc.telldir.argtypes = [ctypes.c_void_p]
+libc.seekdir.argtypes = [ctypes.c_void_p, ctypes.c_long]
+libc.rewinddir.argtypes = [ctypes.c_void_p]
+libc.closedir.argtypes = [ctypes.c_void_p]
+libc.getxattr.restype = ctypes.c_ssize_t
+libc.getxattr.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t]
+libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_char_p]
+
+AT_FDCWD = -100
+FLOCK = "hhqqi4x"  # struct flock on 64-bit Linux: type, whence, start, length, pid
+
+
+def check(result):
+    """The result of a libc call, or its errno as an OSError."""
+    if result is None or result == -1 or result == ctypes.c_void_p(-1).value:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def renameat2(old, new, flags):
+    check(libc.renameat2(AT_FDCWD, old, AT_FDCWD, new, flags))
+
+
+def link_fd(fd, new):
+    """linkat(2) of an open file without a name, the way open(2) documents it for O_TMPFILE."""
+    check(libc.linkat(AT_FDCWD, b"/proc/self/fd/%d" % fd, AT_FDCWD, new, 0x400))
+
+
+def fallocate(fd, mode, offset, length):
+    check(libc.fallocate(fd, mode, offset, length))
+
+
+def utimensat(path, atime, mtime, flags=0):
+    """Each time is [seconds, nanoseconds]; nanoseconds may be UTIME_NOW or UTIME_OMIT."""
+    times = struct.pack("qqqq", *atime, *mtime)
+    check(libc.utimensat(AT_FDCWD, path, times, flags))
+
+
+def lock(fd, command, kind, start, length):
+    """fcntl(2) with struct flock; a GETLK command answers with [type, start, length, pid]."""
+    answer = fcntl.fcntl(fd, command, struct.pack(FLOCK, kind, 0, start, length, 0))
+    kind, _, start, length, pid = struct.unpack(FLOCK, answer)
+    return [kind, start, length, pid]
+
+
+def flock(fd, operation):
+    fcntl.flock(fd, operation)
+
+
+def setfl(fd, flags):
+    fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+
+
+mappings = {}
+
+
+def mmap(fd, length, protection, flags):
+    """Maps also behind the end of the file, which Python's own mmap refuses."""
+    address = check(libc.mmap(None, length, protection, flags, fd, 0))
+    mappings[address] = length
+    return address
+
+
+def map_read(address, offset, length):
+    assert offset + length <= mappings[address]
+    return ctypes.string_at(address + offset, length)
+
+
+def map_write(address, offset, data):
+    assert offset + len(data) <= mappings[address]
+    ctypes.memmove(address + offset, data, len(data))
+
+
+def msync(address):
+    check(libc.msync(address, mappings[address], 4))
+
+
+def munmap(address):
+    check(libc.munmap(address, mappings.pop(address)))
+
+
+def opendir(path):
+    return check(libc.opendir(path))
+
+
+def readdir(directory, count):
+    """Up to `count` entries: [name, inode number, d_type, telldir behind it]."""
+    entries = []
+    while len(entries) < count:
+        ctypes.set_errno(0)
+        entry = libc.readdir(directory)
+        if entry is None:
+            if ctypes.get_errno() != 0:
+                check(-1)
+            break
+        ino, _, length, kind = struct.unpack("QqHB", ctypes.string_at(entry, 19))
+        name = ctypes.string_at(entry + 19)
+        entries.append([name, ino, kind, libc.telldir(directory)])
+    return entries
+
+
+def seekdir(directory, position):
+    libc.seekdir(directory, position)
+
+
+def rewinddir(directory):
+    libc.rewinddir(directory)
+
+
+def closedir(directory):
+    check(libc.closedir(directory))
+
+
+def getxattr_sized(path, name, size):
+    """getxattr(2) with a buffer of exactly `size` bytes; answers with the length."""
+    buffer = ctypes.create_string_buffer(max(size, 1))
+    return check(libc.getxattr(path, name, buffer, size))
+
+
+def ioctl(fd, command, data):
+    """ioctl(2) with a buffer that is sent and comes back."""
+    buffer = ctypes.create_string_buffer(data, max(len(data), 1))
+    result = check(libc.ioctl(fd, command, buffer))
+    return [result, buffer.raw]
+
+
+def write_file(path, data, flags=os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode=0o666):
+    fd = os.open(path, flags, mode)
+    try:
+        write_all(fd, data)
+    finally:
+        os.close(fd)
+
+
+def write_all(fd, data):
+    view = memoryview(data)
+    while len(view) > 0:
+        view = view[os.write(fd, view):]
+
+
+def read_file(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        parts = []
+        while part := os.read(fd, 1 << 20):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(fd)
+
+
+def append_lines(path, prefix, count, length):
+    """Appends `count` lines through one O_APPEND descriptor, one write(2) for each."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND)
+    for number in range(count):
+        line = b"%s%06d" % (prefix, number)
+        data = line + b"." * (length - len(line) - 1) + b"\n"
+        assert os.write(fd, data) == len(data)
+    os.close(fd)
+
+
+channels = {}
+
+
+def listen(path):
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen()
+    channels[path] = server
+
+
+def send_fd(path, fd):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        socket.send_fds(client, [b"."], [fd])
+
+
+def receive_fd(path):
+    connection, _ = channels[path].accept()
+    with connection:
+        _, fds, _, _ = socket.recv_fds(connection, 1, 1)
+    return fds[0]
+
+
+def count_under_lock(path, kind, times):
+    """Adds one to the number in a file, `times` times, each time under a lock that it waits for."""
+    kind = kind.decode()
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    for _ in range(times):
+        if kind == "flock":
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        else:
+            lock(fd, fcntl.F_SETLKW if kind == "fcntl" else 38, fcntl.F_WRLCK, 0, 0)
+        number = int(os.pread(fd, 20, 0) or b"0")
+        os.pwrite(fd, b"%d" % (number + 1), 0)
+        if kind == "flock":
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        else:
+            lock(fd, fcntl.F_SETLK if kind == "fcntl" else 37, fcntl.F_UNLCK, 0, 0)
+    os.close(fd)
+
+
+def remove_tree(path):
+    import shutil
+
+    shutil.rmtree(path)
+
+
+def output_of(path, *arguments):
+    reading, writing = os.pipe()
+    redirect = [(os.POSIX_SPAWN_DUP2, writing, 1)]
+    pid = os.posix_spawn(path, [path, *arguments], {}, file_actions=redirect)
+    os.close(writing)
+    output = os.read(reading, 65536)
+    os.close(reading)
+    os.waitpid(pid, 0)
+    return output
+
+
+def make_files(directory, prefix, count):
+    """Empty files: the prefix and a number of five digits."""
+    for number in range(count):
+        os.close(os.open(b"%s/%s%05d" % (directory, prefix, number), os.O_WRONLY | os.O_CREAT, 0o666))
+
+
+def reset():
+    """Back to the state after the start, as far as a file system can notice."""
+    for address in list(mappings):
+        munmap(address)
+    channels.clear()
+    os.closerange(3, 4096)
+    os.chdir("/")
+    os.umask(0o022)
+
+
+def sleep_until_clock_moves():
+    """Waits until a file changed now gets another ctime than one changed before the call."""
+    before = time.clock_gettime(6)  # CLOCK_MONOTONIC_COARSE, the clock that file times are made of
+    while time.clock_gettime(6) == before:
+        time.sleep(0.001)
+
+
+def fork_holding(seconds):
+    """A child that has this process's descriptors, and sleeps."""
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(seconds)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        while True:
+            signal.pause()
+    return pid
+
+
+def interrupted(_signal, _frame):
+    raise InterruptedError(errno.EINTR, "interrupted")
+
+
+def decode(value):
+    """Lists become tuples: what takes a list in the os module takes a tuple too."""
+    if isinstance(value, dict):
+        return value["b"].encode("latin1") if "b" in value else int(value["i"])
+    if isinstance(value, list):
+        return tuple(decode(item) for item in value)
+    return value
+
+
+def encode(value):
+    if isinstance(value, (bytes, bytearray)):
+        return {"b": value.decode("latin1")}
+    if isinstance(value, bool) or value is None or isinstance(value, (str, float)):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 1 << 53 else {"i": str(value)}
+    if isinstance(value, os.stat_result):
+        result = {name: getattr(value, "st_" + name) for name in
+                  ("mode", "ino", "dev", "nlink", "uid", "gid", "rdev", "size", "blocks", "blksize")}
+        for name in ("atime", "mtime", "ctime"):
+            result[name] = {"i": str(getattr(value, f"st_{name}_ns"))}
+        return result
+    if isinstance(value, os.statvfs_result):
+        return {name: getattr(value, name) for name in
+                ("f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree", "f_namemax")}
+    return [encode(item) for item in value]
+
+
+def find(name):
+    return getattr(os, name[3:]) if name.startswith("os.") else globals()[name]
+
+
+def become(uid, gid, groups):
+    os.setgroups([int(group) for group in groups.split(",") if group])
+    os.setresgid(int(gid), int(gid), int(gid))
+    os.setresuid(int(uid), int(uid), int(uid))
+    libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, or the process's files in /proc become root's
+
+
+def main():
+    if len(sys.argv) > 1:
+        become(*sys.argv[1:])
+    os.umask(0o022)
+    signal.signal(signal.SIGUSR1, interrupted)
+    for line in sys.stdin.buffer:
+        name, arguments, keywords = json.loads(line)
+        try:
+            result = find(name)(*decode(arguments), **{key: decode(value) for key, value in keywords.items()})
+            answer = {"r": encode(result)}
+        except OSError as error:
+            answer = {"e": errno.errorcode.get(error.errno, str(error.errno)), "m": f"{name}: {error}"}
+        except Exception as error:  # The test sees it; the process stays for the next call.
+            answer = {"e": type(error).__name__, "m": f"{name}: {error}"}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+main()

@@ -1,0 +1,166 @@
+/**
+ * A store that a process of its own serves at a mount point, with the command that people use. The test is
+ * never the server; all the same it touches the mount through programs (suite/program.ts) only, so that a
+ * server that does not answer hangs them and not the test.
+ */
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { accessSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+export type Binding = "kernel" | "fuse-native";
+export const bindings: readonly Binding[] = ["kernel", "fuse-native"];
+
+const command = fileURLToPath(new URL("../../cli/onespool.js", import.meta.url));
+const startTimeoutMs = 60_000;
+const stopTimeoutMs = 60_000;
+
+/** Why a binding cannot be used here; undefined when it can. */
+export function missing(binding: Binding): string | undefined {
+  try {
+    accessSync("/dev/fuse");
+  } catch {
+    return "no /dev/fuse";
+  }
+  if (binding === "kernel") {
+    return process.getuid!() === 0 ? undefined : "the kernel binding needs root";
+  }
+  try {
+    createRequire(import.meta.url)("fuse-native");
+    return undefined;
+  } catch (error) {
+    return `fuse-native does not load: ${(error as Error).message.split("\n")[0]}`;
+  }
+}
+
+export interface MountSettings {
+  readonly binding: Binding;
+  /** As after -o. */
+  readonly options?: string;
+  /** More arguments for Node. */
+  readonly nodeOptions?: readonly string[];
+}
+
+/** A temporary directory with a store and a mount point, and the server while it runs. */
+export class ServedMount {
+  readonly directory: string;
+  readonly store: string;
+  readonly mountpoint: string;
+  readonly settings: MountSettings;
+  #server: ChildProcess | undefined;
+  #exited: Promise<unknown> = Promise.resolve();
+  #said = "";
+
+  private constructor(settings: MountSettings) {
+    this.settings = settings;
+    this.directory = mkdtempSync(join(tmpdir(), "onespool-mount-"));
+    // Other users must reach the mount.
+    chmodSync(this.directory, 0o755);
+    this.store = join(this.directory, "store");
+    this.mountpoint = join(this.directory, "mnt");
+    mkdirSync(this.mountpoint);
+  }
+
+  static async start(settings: MountSettings): Promise<ServedMount> {
+    const mount = new ServedMount(settings);
+    try {
+      await mount.serve();
+      return mount;
+    } catch (error) {
+      await mount.end();
+      throw error;
+    }
+  }
+
+  /** Starts the server, also again after its death. Resolves when the mount answers. */
+  async serve(): Promise<void> {
+    const { binding, options, nodeOptions = [] } = this.settings;
+    const args = [...nodeOptions, command, "mount", this.store, this.mountpoint];
+    args.push("--binding", binding, ...(options === undefined ? [] : ["-o", options]));
+    const server = spawn(process.execPath, args, { cwd: "/", stdio: ["ignore", "pipe", "pipe"] });
+    this.#server = server;
+    this.#said = "";
+    this.#exited = once(server, "exit");
+    server.stderr.setEncoding("utf8").on("data", (text: string) => (this.#said += text));
+    const line = once(createInterface({ input: server.stdout }), "line");
+    const abandon = new AbortController();
+    const outcome = await Promise.race([
+      line.then(() => "ready"),
+      this.#exited.then(() => "the server ended"),
+      sleep(startTimeoutMs, "the server said nothing", { signal: abandon.signal }),
+    ]);
+    abandon.abort();
+    if (outcome !== "ready") throw new Error(`${outcome}: ${this.#said}`);
+  }
+
+  get pid(): number {
+    return this.#server!.pid!;
+  }
+
+  /** What the server wrote to its standard error. */
+  get said(): string {
+    return this.#said;
+  }
+
+  get running(): boolean {
+    const server = this.#server;
+    return server !== undefined && server.exitCode === null && server.signalCode === null;
+  }
+
+  /** kill -9, without a word to the kernel or the store. */
+  async kill(): Promise<void> {
+    this.#server?.kill("SIGKILL");
+    await this.#exited;
+    detach(this.mountpoint);
+  }
+
+  /** SIGTERM: unmounts and closes the store. */
+  async stop(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return;
+    server.kill("SIGTERM");
+    const abandon = new AbortController();
+    const late = await Promise.race([
+      this.#exited.then(() => false),
+      sleep(stopTimeoutMs, true, { signal: abandon.signal }),
+    ]);
+    abandon.abort();
+    if (late || server.exitCode !== 0) {
+      const how = late ? "does not end" : `ended with ${server.signalCode ?? server.exitCode}`;
+      throw new Error(`the server ${how}: ${this.#said}`);
+    }
+  }
+
+  async remount(): Promise<void> {
+    await this.stop();
+    await this.serve();
+  }
+
+  /** The number of the mount's connection under /sys/fs/fuse/connections: the device's minor number. */
+  connection(): number {
+    for (const line of readFileSync("/proc/self/mountinfo", "latin1").split("\n")) {
+      const fields = line.split(" ");
+      if (fields[4] === this.mountpoint) return Number(fields[2]!.split(":")[1]);
+    }
+    throw new Error(`not mounted: ${this.mountpoint}`);
+  }
+
+  /** Leaves nothing behind, whatever happened before. */
+  async end(): Promise<void> {
+    await this.kill();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** The server has gone, so the kernel has ended the connection and the mount answers with errors. */
+function detach(mountpoint: string): void {
+  for (let i = 0; i < 5; i++) {
+    const { status } = spawnSync("umount", ["-i", "-l", mountpoint], { timeout: 10_000 });
+    if (status !== 0) break;
+  }
+}
