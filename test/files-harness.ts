@@ -8,6 +8,7 @@ import type { Caller } from "../fs/caller.ts";
 import { Files } from "../fs/files/files.ts";
 import type { SessionSource } from "../fs/files/sessions.ts";
 import { LockTable } from "../fs/locks/table.ts";
+import { checkStore } from "../fs/store/check.ts";
 import { Store } from "../fs/store/store.ts";
 
 export const ROOT = 1;
@@ -80,10 +81,13 @@ export class Harness {
     await this.start(false);
   }
 
+  /** Ends with a check of everything that the operations left in the store. */
   async close(): Promise<void> {
     await this.files.close();
     await this.store.close();
+    const { problems } = await checkStore(this.directory);
     rmSync(this.directory, { recursive: true, force: true });
+    if (problems.length > 0) throw new Error(`the store is left with: ${problems.join("; ")}`);
   }
 
   /** A new empty file of the root; its number. */
