@@ -6,7 +6,7 @@
  * file system refuses to store, and capabilities other than those of uid 0.
  */
 import type { Credentials } from "./caller.ts";
-import { isDirectory, S_ISVTX } from "./attributes.ts";
+import { isDirectory } from "./attributes.ts";
 
 /** Search, for a directory. */
 export const MAY_EXECUTE = 1;
@@ -42,19 +42,4 @@ export function mayAccess(inode: Guarded, who: Credentials, wanted: number): boo
 /** Whether `who` may make a name in the directory. */
 export function mayCreateIn(directory: Guarded, who: Credentials): boolean {
   return mayAccess(directory, who, MAY_WRITE | MAY_EXECUTE);
-}
-
-/**
- * Whether `who` may remove or rename an entry: in a sticky directory only its owner, the
- * directory's owner and root may.
- */
-export function mayRemoveFrom(directory: Guarded, entry: Guarded, who: Credentials): boolean {
-  if (!mayCreateIn(directory, who)) return false;
-  if ((directory.mode & S_ISVTX) === 0) return true;
-  return who.uid === 0 || who.uid === directory.uid || who.uid === entry.uid;
-}
-
-/** Whether `who` may give a file this owner and group (chown(2)): only root gives files away. */
-export function mayOwn(who: Credentials, uid: number, gid: number): boolean {
-  return who.uid === 0 || (who.uid === uid && inGroup(who, gid));
 }
