@@ -4,9 +4,8 @@
  * may lock this mailbox: otherwise anybody who can make a file there could stop somebody else's mail.
  */
 import { NAME_LENGTH_MAX } from "../files/limits.ts";
+import { DOTLOCK_SUFFIX } from "../store/apply.ts";
 import type { Store } from "../store/store.ts";
-
-export const DOTLOCK_SUFFIX = ".lock";
 
 /** A program that holds a dotlock for longer than this has died, as procmail and Dovecot see it. */
 export const DOTLOCK_SECONDS_MAX = 600;
@@ -43,9 +42,8 @@ export function dotlockOf(
   nowSec: number,
 ): { readonly uid: number } | undefined {
   if (name.length + DOTLOCK_SUFFIX.length > NAME_LENGTH_MAX) return undefined;
-  const ino = store.lookup(parent, name + DOTLOCK_SUFFIX);
-  if (ino === 0) return undefined;
-  const lock = store.inode(ino);
+  if (store.inode(parent)?.dotlockCount === 0) return undefined;
+  const lock = store.named(parent, name + DOTLOCK_SUFFIX);
   if (lock === undefined) return undefined;
   if (Math.abs(nowSec - lock.mtimeSec) >= DOTLOCK_SECONDS_MAX) return undefined;
   const counts = lock.uid === 0 || lock.uid === mailbox.uid || lock.gid === mailbox.gid;

@@ -50,16 +50,16 @@ export class PathWalker {
     const name = slash === -1 ? path : path.slice(slash + 1);
     if (name === "" || name === "." || name === "..") return this.#fromRoot(path);
     if (name.length > NAME_LENGTH_MAX) return this.#end("nameTooLong", ROOT_INO);
-    const directoryPath = slash === -1 ? "" : path.slice(0, slash);
+    // "/b" is in the directory "/", which is refused, and not in "".
+    const directoryPath = slash === 0 ? "/" : path.slice(0, Math.max(slash, 0));
     if (directoryPath !== this.#lastDirectoryPath) {
-      const found = this.#directoryAt(directoryPath, slash === 0);
+      const found = this.#directoryAt(directoryPath);
       if (typeof found !== "number") return found;
       this.#lastDirectoryPath = directoryPath;
       this.#lastDirectory = found;
     }
     const directory = this.#lastDirectory;
-    const ino = this.#store.lookup(directory, name);
-    const inode = ino === 0 ? undefined : this.#store.inode(ino);
+    const inode = this.#store.named(directory, name);
     if (inode !== undefined && isSymlink(inode.mode)) return this.#walk(directory, [name]);
     return this.#found(directory, name, inode);
   }
@@ -79,8 +79,7 @@ export class PathWalker {
   }
 
   /** A directory in which the caller may look up names. */
-  #directoryAt(path: string, absolute: boolean): number | Reason {
-    if (absolute) return this.#end("absolutePath", ROOT_INO);
+  #directoryAt(path: string): number | Reason {
     let found = this.#directories.get(path);
     if (found === undefined) {
       found = this.#fromRoot(path === "" ? "." : path);

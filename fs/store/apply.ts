@@ -26,6 +26,9 @@ import { addReferences, bytesReferenced, isUnreferenced } from "./references.ts"
 import type { State } from "./state.ts";
 import type { Unit } from "./unit.ts";
 
+/** Names with this end may be locks on the mailbox without it (fs/delivery/dotlock.ts). */
+export const DOTLOCK_SUFFIX = ".lock";
+
 export function apply(state: State, change: Change): void {
   switch (change.type) {
     case "inode":
@@ -225,11 +228,11 @@ function applyName(state: State, change: NameChange): void {
     if (!known.removed) return;
     known.removed = false;
     state.touch(directory);
-    directory.entryCount++;
+    countEntry(directory, name, 1);
     return;
   }
   state.touch(directory);
-  directory.entryCount++;
+  countEntry(directory, name, 1);
   directory.lastCookie++;
   const dentry = new Dentry(parent, name, directory.lastCookie, ino, fileType);
   state.dentries.set(dentry);
@@ -243,7 +246,12 @@ function applyUnname(state: State, change: UnnameChange): void {
   dentry.removed = true;
   const directory = existing(state, change.parent);
   state.touch(directory);
-  directory.entryCount--;
+  countEntry(directory, change.name, -1);
+}
+
+function countEntry(directory: Inode, name: string, delta: number): void {
+  directory.entryCount += delta;
+  if (name.endsWith(DOTLOCK_SUFFIX)) directory.dotlockCount += delta;
 }
 
 function applyDropInode(state: State, ino: number): void {

@@ -32,7 +32,8 @@ export class RowCache<K, R extends Row> {
   }
 
   delete(key: K): void {
-    this.#rows.delete(key);
+    const row = this.#rows.get(key);
+    if (row !== undefined) this.#drop(key, row);
   }
 
   values(): IterableIterator<R> {
@@ -44,8 +45,13 @@ export class RowCache<K, R extends Row> {
     const keep = this.#countMax - Math.ceil(this.#countMax / 8);
     for (const [key, row] of this.#rows) {
       if (this.#rows.size <= keep) break;
-      if (row.generation === 0) this.#rows.delete(key);
+      if (row.generation === 0) this.#drop(key, row);
     }
     this.#sweepAt = Math.max(this.#countMax, this.#rows.size + Math.ceil(this.#countMax / 8));
+  }
+
+  #drop(key: K, row: R): void {
+    row.dropped = true;
+    this.#rows.delete(key);
   }
 }

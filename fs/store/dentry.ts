@@ -5,6 +5,7 @@
 import type { ByteReader } from "../../base/bytes.ts";
 import { ByteWriter } from "../../base/bytes.ts";
 import { cookieKey, nameKey } from "./keys.ts";
+import type { Inode } from "./inode.ts";
 import type { RowBatch } from "./row.ts";
 import { Row } from "./row.ts";
 
@@ -17,6 +18,8 @@ export class Dentry extends Row {
   ino: number;
   /** S_IFMT bits. */
   fileType: number;
+  /** The inode's row, if it was looked up and is still the one in memory (State.named). */
+  inode: Inode | undefined = undefined;
 
   constructor(parent: number, name: string, cookie: number, ino: number, fileType: number) {
     super();
@@ -37,12 +40,12 @@ export class Dentry extends Row {
     out.varint(this.ino);
     out.varint(this.fileType);
     out.varint(this.cookie);
-    batch.put(nameKey(this.parent, this.name), out.copy());
+    batch.put(nameKey(this.parent, this.name), out.view());
     out.reset();
     out.varint(this.ino);
     out.varint(this.fileType);
     out.text(this.name);
-    batch.put(cookieKey(this.parent, this.cookie), out.copy());
+    batch.put(cookieKey(this.parent, this.cookie), out.view());
   }
 }
 

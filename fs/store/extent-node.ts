@@ -60,7 +60,7 @@ export class ExtentNode extends Row {
     }
     out.reset();
     encodeNode(out, this);
-    batch.put(key, out.copy());
+    batch.put(key, out.view());
   }
 }
 

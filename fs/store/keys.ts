@@ -16,25 +16,44 @@ const NUMBER_LENGTH = 6;
 
 export const META_KEY = Buffer.from("m", "latin1");
 
-function key(kind: string, first: number, second?: number): Buffer {
-  const bytes = Buffer.allocUnsafe(second === undefined ? 7 : 13);
-  bytes[0] = kind.charCodeAt(0);
-  bytes.writeUIntBE(first, 1, NUMBER_LENGTH);
-  if (second !== undefined) bytes.writeUIntBE(second, 7, NUMBER_LENGTH);
+function key(kind: number, first: number): Buffer {
+  const bytes = Buffer.allocUnsafe(1 + NUMBER_LENGTH);
+  bytes[0] = kind;
+  writeNumber(bytes, first, 1);
   return bytes;
 }
 
-export const inodeKey = (ino: number): Buffer => key("i", ino);
-export const nodeKey = (ino: number, node: number): Buffer => key("x", ino, node);
-export const unitKey = (unit: number): Buffer => key("u", unit);
-export const segmentKey = (segment: number): Buffer => key("s", segment);
-export const pendingKey = (id: number): Buffer => key("p", id);
-export const cookieKey = (directory: number, cookie: number): Buffer => key("e", directory, cookie);
+function longKey(kind: number, first: number, second: number): Buffer {
+  const bytes = Buffer.allocUnsafe(1 + 2 * NUMBER_LENGTH);
+  bytes[0] = kind;
+  writeNumber(bytes, first, 1);
+  writeNumber(bytes, second, 1 + NUMBER_LENGTH);
+  return bytes;
+}
+
+/** As writeUIntBE, which checks more than is needed here: keys are made for every row that is written. */
+function writeNumber(bytes: Buffer, number: number, at: number): void {
+  const high = Math.floor(number / 0x1_0000_0000);
+  bytes[at] = high >>> 8;
+  bytes[at + 1] = high;
+  bytes[at + 2] = number >>> 24;
+  bytes[at + 3] = number >>> 16;
+  bytes[at + 4] = number >>> 8;
+  bytes[at + 5] = number;
+}
+
+export const inodeKey = (ino: number): Buffer => key(0x69, ino);
+export const nodeKey = (ino: number, node: number): Buffer => longKey(0x78, ino, node);
+export const unitKey = (unit: number): Buffer => key(0x75, unit);
+export const segmentKey = (segment: number): Buffer => key(0x73, segment);
+export const pendingKey = (id: number): Buffer => key(0x70, id);
+export const cookieKey = (directory: number, cookie: number): Buffer =>
+  longKey(0x65, directory, cookie);
 
 export function nameKey(directory: number, name: string): Buffer {
   const bytes = Buffer.allocUnsafe(7 + name.length);
   bytes[0] = 0x64;
-  bytes.writeUIntBE(directory, 1, NUMBER_LENGTH);
+  writeNumber(bytes, directory, 1);
   bytes.write(name, 7, "latin1");
   return bytes;
 }

@@ -25,7 +25,7 @@ export class Pending extends Row {
     }
     out.reset();
     encodeChanges(out, [this.change]);
-    batch.put(pendingKey(this.change.id), out.copy());
+    batch.put(pendingKey(this.change.id), out.view());
   }
 }
 

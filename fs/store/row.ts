@@ -8,7 +8,7 @@
  *   into the checkpoint's batch before anybody changes it.
  */
 
-/** The part of LevelDB's batch that a row needs. */
+/** The part of LevelDB's batch that a row needs. It copies key and value before it returns. */
 export interface RowBatch {
   put(key: Buffer, value: Buffer): unknown;
   del(key: Buffer): unknown;
@@ -21,6 +21,8 @@ export abstract class Row {
   frozen = false;
   /** Whether the row is to be deleted from the index. */
   removed = false;
+  /** Whether it is no longer the one in memory: a reference to it from elsewhere is stale. */
+  dropped = false;
 
   abstract write(batch: RowBatch): void;
 }

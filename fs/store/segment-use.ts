@@ -27,7 +27,7 @@ export class SegmentUse extends Row {
     out.reset();
     out.varint(this.unitBytes);
     out.varint(this.liveBytes);
-    batch.put(segmentKey(this.segment), out.copy());
+    batch.put(segmentKey(this.segment), out.view());
   }
 }
 

@@ -90,6 +90,18 @@ export class State implements NodePool {
     return dentry === undefined || dentry.removed ? undefined : dentry;
   }
 
+  /** The inode that a name stands for. */
+  named(parent: number, name: string): Inode | undefined {
+    const dentry = this.dentryOrTombstone(parent, name);
+    if (dentry === undefined || dentry.removed) return undefined;
+    const known = dentry.inode;
+    if (known !== undefined && known.ino === dentry.ino && !known.dropped && !known.removed) {
+      return known;
+    }
+    dentry.inode = this.inode(dentry.ino);
+    return dentry.inode;
+  }
+
   /** Also a name that was removed since the last checkpoint. */
   dentryOrTombstone(parent: number, name: string): Dentry | undefined {
     let dentry = this.dentries.get(parent, name);

@@ -43,7 +43,7 @@ import { validate } from "./validate.ts";
 export const INDEX_LAG_BYTES_MAX = 64 * 1024 * 1024;
 export const INDEX_LAG_EXTENTS_MAX = 200_000;
 /** A checkpoint starts at this part of the lag, so that it is done before the limit is reached. */
-const CHECKPOINT_AT = 0.6;
+const CHECKPOINT_AT = 0.85;
 /** Changes that nobody asked to be durable are synced after this time at the latest. */
 export const SYNC_INTERVAL_MS = 5_000;
 
@@ -165,6 +165,12 @@ export class Store {
   /** The inode that a name stands for; 0 when there is no such name. */
   lookup(parent: number, name: string): number {
     return this.#state.dentry(parent, name)?.ino ?? 0;
+  }
+
+  /** The inode itself, in one step: what deliveries do most. */
+  named(parent: number, name: string): Inode | undefined {
+    if (this.#state.full) this.#scheduleSweep();
+    return this.#state.named(parent, name);
   }
 
   openDirectory(ino: number): DirectoryStream {

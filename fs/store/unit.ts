@@ -41,6 +41,7 @@ export class Unit extends Row {
   }
 }
 
+/** Valid until the next call. */
 export function encodeUnit(unit: Unit): Buffer {
   out.reset();
   out.varint(unit.segment);
@@ -54,7 +55,7 @@ export function encodeUnit(unit: Unit): Buffer {
     end = chunk.offset + chunk.length;
   }
   for (const number of unit.runs) out.varint(number);
-  return out.copy();
+  return out.view();
 }
 
 export function decodeUnit(id: number, from: ByteReader): Unit {
