@@ -75,7 +75,7 @@ async function measureRows(
   options: Options,
 ): Promise<number> {
   print(describeMachine(directory));
-  print(`sizes:   ${JSON.stringify(options.sizes)}`);
+  print(`sizes:   ${describeSizes(options)}`);
   print(
     `runs:    ${options.runs} of each side, in turn; medians; binding ${options.binding}; --seed ${options.seed}`,
   );
@@ -102,6 +102,12 @@ async function measureRows(
   if (failures.length > 0) print(`\nnot measured: ${failures.join(", ")}`);
   if (options.json !== undefined) writeFileSync(options.json, toJson(figures, options));
   return failures.length > 0 ? 1 : 0;
+}
+
+function describeSizes({ sizes }: Options): string {
+  return Object.entries(sizes)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", ");
 }
 
 function chooseRows(only: readonly string[]): readonly Row[] {
@@ -132,4 +138,9 @@ function print(text: string): 0 {
   return 0;
 }
 
-process.exitCode = await main();
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`bench: ${describe(error)}\n`);
+  process.exitCode = 1;
+}

@@ -51,7 +51,12 @@ export function run(command: string, argv: readonly string[], timeoutMs: number)
       clearTimeout(timer);
       if (code === 0) return resolve(output);
       const reason = late ? `no end after ${timeoutMs / 1000} s` : (signal ?? `exit ${code}`);
-      reject(new Error(`${command} ${argv.join(" ")}: ${reason}\n${errors.trim()}`));
+      reject(new Error(`${command} ${argv.join(" ")}: ${reason}\n${distinctLines(errors)}`));
     });
   });
+}
+
+/** Sixteen processes that fail for one reason say it sixteen times. */
+function distinctLines(text: string): string {
+  return [...new Set(text.trim().split("\n"))].join("\n");
 }
