@@ -43,13 +43,13 @@ function operationsWith(names: Readonly<Record<string, Attributes>>): Operations
 }
 
 await test("the option argument makes libfuse cache nothing", async (t) => {
-  const options = libfuseArgument({ allowOther: false, name: "a,b\\c" }).slice(2);
+  const options = libfuseArgument({ allowOther: false, source: "a,b\\c" }).slice(2);
   for (const option of ["direct_io", "attr_timeout=0", "entry_timeout=0", "use_ino"]) {
     t.ok(options.split(",").includes(option), option);
   }
   t.notMatch(options, "allow_other");
   t.match(options, "fsname=a\\,b\\\\c");
-  t.match(libfuseArgument({ allowOther: true, name: "x" }), /,allow_other$/);
+  t.match(libfuseArgument({ allowOther: true, source: "x" }), /,allow_other$/);
 });
 
 await test("other users are let in by root or with root's consent", async (t) => {

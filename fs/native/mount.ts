@@ -26,7 +26,7 @@ import { Paths } from "./paths.ts";
 
 export interface FuseNativeOptions {
   /** Shown by mount(8) and df(1) as the device. */
-  readonly name?: string;
+  readonly source?: string;
   /** Lets other users in; without it, if root or /etc/fuse.conf allows. */
   readonly allowOther?: boolean;
 }
@@ -49,7 +49,7 @@ export async function mountFuseNative(
   const paths = new Paths(operations, caller);
   const context: NativeContext = { operations, paths, files, caller };
   const allowOther = options.allowOther ?? mayAllowOther(caller.uid, fuseConf());
-  const argument = libfuseArgument({ allowOther, name: options.name ?? "onespool" });
+  const argument = libfuseArgument({ allowOther, source: options.source ?? "onespool" });
 
   const callbacks = {
     ...nameCallbacks(context),

@@ -3,14 +3,14 @@
 export interface LibfuseOptions {
   readonly allowOther: boolean;
   /** Shown by mount(8) and df(1) as the device. */
-  readonly name: string;
+  readonly source: string;
 }
 
 /**
  * One argument for libfuse, which fuse-native would make without what is needed here: it drops a timeout
  * of 0, and does not know direct_io.
  */
-export function libfuseArgument({ allowOther, name }: LibfuseOptions): string {
+export function libfuseArgument({ allowOther, source }: LibfuseOptions): string {
   const options = [
     // A hint changes a file without the kernel's knowledge and fuse-native has no invalidation, so
     // the kernel must keep nothing: no bytes, no attributes, no names.
@@ -24,7 +24,7 @@ export function libfuseArgument({ allowOther, name }: LibfuseOptions): string {
     "use_ino",
     // Writes of up to 128 KiB instead of 4.
     "big_writes",
-    `fsname=${escaped(name)}`,
+    `fsname=${escaped(source)}`,
     "subtype=onespool",
   ];
   if (allowOther) options.push("allow_other");
