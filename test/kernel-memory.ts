@@ -6,6 +6,7 @@ import { assert } from "../base/assert.ts";
 import {
   EBADF,
   EEXIST,
+  EFBIG,
   ENODATA,
   ENOENT,
   ENOTDIR,
@@ -30,6 +31,8 @@ import type {
   Written,
 } from "../fs/operations.ts";
 
+/** Bytes: enough for the tests, and a random offset does not ask for memory that is not there. */
+const fileLengthMax = 64 * 1024 * 1024;
 const O_TRUNC = 0o1000;
 const O_APPEND = 0o2000;
 
@@ -113,6 +116,7 @@ export class MemoryOperations implements Operations {
     this.#called("setAttributes");
     const node = this.nodes.get(ino);
     if (node === undefined) return ENOENT;
+    if ((change.size ?? 0) > fileLengthMax) return EFBIG;
     if (change.mode !== undefined) node.mode = (node.mode & S_IFMT) | (change.mode & 0o7777);
     if (change.uid !== undefined) node.uid = change.uid;
     if (change.gid !== undefined) node.gid = change.gid;
@@ -249,6 +253,7 @@ export class MemoryOperations implements Operations {
     const node = this.nodes.get(ino);
     if (node === undefined || this.openHandles.get(handle) !== ino) return EBADF;
     const at = (flags & O_APPEND) === 0 ? offset : node.data.length;
+    if (at + data.length > fileLengthMax) return EFBIG;
     const grown = Buffer.alloc(Math.max(node.data.length, at + data.length));
     node.data.copy(grown);
     data.copy(grown, at);
@@ -277,14 +282,16 @@ export class MemoryOperations implements Operations {
 
   allocate(ino: number, _mode: number, offset: number, length: number): 0 | Errno {
     this.#called("allocate");
-    const node = this.node(ino);
-    if (offset + length > node.data.length) this.setAttributes(ino, { size: offset + length });
-    return 0;
+    const node = this.nodes.get(ino);
+    if (node === undefined) return ENOENT;
+    if (offset + length <= node.data.length) return 0;
+    const result = this.setAttributes(ino, { size: offset + length });
+    return isErrno(result) ? result : 0;
   }
 
   seek(ino: number, offset: number, whence: number): number | Errno {
     this.#called("seek");
-    const { length } = this.node(ino).data;
+    const { length } = this.nodes.get(ino)?.data ?? [];
     if (offset >= length) return ENXIO;
     return whence === 3 ? offset : length;
   }
@@ -295,8 +302,11 @@ export class MemoryOperations implements Operations {
     length: number,
   ): number | Errno {
     this.#called("copyRange");
-    const data = this.node(source.ino).data.subarray(source.offset, source.offset + length);
-    const node = this.node(target.ino);
+    const from = this.nodes.get(source.ino);
+    const node = this.nodes.get(target.ino);
+    if (from === undefined || node === undefined) return ENOENT;
+    const data = from.data.subarray(source.offset, source.offset + length);
+    if (target.offset + data.length > fileLengthMax) return EFBIG;
     const grown = Buffer.alloc(Math.max(node.data.length, target.offset + data.length));
     node.data.copy(grown);
     data.copy(grown, target.offset);
@@ -359,8 +369,7 @@ export class MemoryOperations implements Operations {
 
   setXattr(ino: number, name: string, value: Buffer): 0 | Errno {
     this.#called("setXattr");
-    this.node(ino).xattrs.set(name, value);
-    return 0;
+    return this.nodes.get(ino)?.xattrs.set(name, value) === undefined ? ENOENT : 0;
   }
 
   getXattr(ino: number, name: string): Buffer | Errno {

@@ -46,7 +46,7 @@ export class Connection implements Invalidator {
       operations,
       {
         send: (parts) => this.#writer.send(parts),
-        changed: (ino, offset) => void this.invalidate(ino, offset),
+        invalidate: (ino, offset) => this.invalidate(ino, offset),
         fatal: die,
       },
       { attributeTimeoutSec, transferLengthMax },

@@ -18,7 +18,7 @@ import type { Outcome } from "./outcome.ts";
 import { Reply } from "./reply.ts";
 import { Request } from "./request.ts";
 import { Session } from "./session.ts";
-import type { SessionOptions } from "./session.ts";
+import type { Invalidate, SessionOptions } from "./session.ts";
 
 /** The kernel's errnos in a reply are 1..511; it would refuse a reply with another. */
 const errnoMin = -511;
@@ -32,8 +32,8 @@ export interface ProtocolOutput {
    * so that the kernel has not learned what it says.
    */
   send(parts: Buffer[]): boolean;
-  /** The kernel's cache of an inode is wrong, from `offset` on (< 0: attributes only), now that the reply is sent. */
-  changed(ino: number, offset: number): void;
+  /** The kernel's cache of an inode is wrong, from `offset` on (< 0: attributes only). */
+  readonly invalidate: Invalidate;
   /** The operations broke an invariant: the process must end. */
   fatal(error: unknown): void;
 }
@@ -47,7 +47,7 @@ export class Protocol {
   #ended = false;
 
   constructor(operations: Operations, output: ProtocolOutput, options: SessionOptions) {
-    this.session = new Session(operations, options);
+    this.session = new Session(operations, output.invalidate, options);
     this.#output = output;
   }
 
@@ -156,6 +156,8 @@ export class Protocol {
     } else {
       this.session.revokeGrants();
     }
-    for (const { ino, offset } of this.session.takeChanged()) this.#output.changed(ino, offset);
+    for (const { ino, offset } of this.session.takeChanged()) {
+      void this.#output.invalidate(ino, offset);
+    }
   }
 }

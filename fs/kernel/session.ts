@@ -14,6 +14,9 @@ import { KnownInodes } from "./known-inodes.ts";
 
 const S_IXGRP = 0o10;
 
+/** Drops what the kernel caches of an inode, as Invalidator does; undefined when there is nothing. */
+export type Invalidate = (ino: number, offset: number) => Promise<void> | undefined;
+
 export interface SessionOptions {
   /** How long the kernel may keep names and attributes without asking again. Seconds. */
   readonly attributeTimeoutSec: number;
@@ -34,15 +37,19 @@ export class Session {
   /** Why INIT was refused. */
   refusal: string | undefined;
   readonly #known = new KnownInodes();
+  readonly invalidate: Invalidate;
   readonly #files = new Map<number, Opened>();
+  /** How often each inode is open. */
+  readonly #openCounts = new Map<number, number>();
   readonly #directories = new Set<number>();
   readonly #grantedInodes: number[] = [];
   readonly #grantedFiles: number[] = [];
   readonly #grantedDirectories: number[] = [];
   readonly #changed: { ino: number; offset: number }[] = [];
 
-  constructor(operations: Operations, options: SessionOptions) {
+  constructor(operations: Operations, invalidate: Invalidate, options: SessionOptions) {
     this.operations = operations;
+    this.invalidate = invalidate;
     this.options = options;
   }
 
@@ -67,6 +74,7 @@ export class Session {
 
   grantFile(ino: number, open: OpenFile): void {
     this.#files.set(open.handle, { ino, open });
+    this.#openCounts.set(ino, this.timesOpen(ino) + 1);
     this.#grantedFiles.push(open.handle);
   }
 
@@ -77,6 +85,11 @@ export class Session {
 
   openFile(handle: number): OpenFile | undefined {
     return this.#files.get(handle)?.open;
+  }
+
+  /** Open files of an inode; one that is mapped into memory counts as open. */
+  timesOpen(ino: number): number {
+    return this.#openCounts.get(ino) ?? 0;
   }
 
   /** The reply is with the kernel: what it granted is the kernel's to take back. */
@@ -105,6 +118,9 @@ export class Session {
     const opened = this.#files.get(handle);
     if (opened === undefined) return false;
     this.#files.delete(handle);
+    const times = this.timesOpen(opened.ino) - 1;
+    if (times > 0) this.#openCounts.set(opened.ino, times);
+    else this.#openCounts.delete(opened.ino);
     this.operations.release(opened.ino, handle);
     return true;
   }

@@ -1,7 +1,8 @@
 /** Open files: their bytes, and what else happens through a descriptor. */
 import { assert } from "../../../base/assert.ts";
 import { EBADF, EFBIG, EINVAL, ENXIO, EOVERFLOW, isErrno } from "../../../base/errno.ts";
-import type { OpenFile } from "../../operations.ts";
+import type { Errno } from "../../../base/errno.ts";
+import type { OpenFile, Written } from "../../operations.ts";
 import {
   FUSE_OPEN_KILL_SUIDGID,
   FUSE_WRITE_KILL_SUIDGID,
@@ -78,8 +79,13 @@ export const read: Handler = (session, request, reply) => {
 };
 
 /**
- * The kernel caches what it wrote where it believed the end to be. When the bytes went elsewhere, its cache
- * is wrong from the lower of the two places on.
+ * Two ways in which the kernel's cached bytes can be wrong after a write:
+ * - A buffered write with O_APPEND (set by fcntl after the open) is cached where the kernel believed the end to
+ *   be. When the bytes went elsewhere, the cache goes from the lower of the two places on, after the reply: the
+ *   pages of the write are locked until then.
+ * - A direct write of one descriptor races with a cached read of another: older kernels (Linux 6.1) drop the
+ *   pages only before they send the write, and a page that was read in between stays. So when the file is
+ *   open more than once, its pages go before the reply, when every earlier READ has been answered.
  */
 export const write: Handler = (session, request, reply) => {
   const ino = request.node;
@@ -88,24 +94,35 @@ export const write: Handler = (session, request, reply) => {
   const data = request.data(writeIn.sizeof, request.u32(writeIn.size));
   if (data === undefined) return EINVAL;
   if (!Number.isSafeInteger(offset + data.length)) return EFBIG;
-  const kill = (request.u32(writeIn.write_flags) & FUSE_WRITE_KILL_SUIDGID) !== 0;
+  const isKilling = (request.u32(writeIn.write_flags) & FUSE_WRITE_KILL_SUIDGID) !== 0;
   const flags = request.u32(writeIn.flags);
   const { caller } = request;
-  return whenDone(
-    session.operations.write({ ino, handle, offset, data, flags, caller }, caller),
-    (result) => {
-      if (isErrno(result)) return result;
-      if (kill) session.killPrivileges(ino);
-      const isStream = session.openFile(handle)?.stream === true;
-      if (result.offset !== offset && !isStream) {
-        session.changedBehindKernel(ino, Math.min(result.offset, offset));
-      }
-      reply.clear(0, writeOut.sizeof);
-      reply.u32(writeOut.size, result.length);
-      return writeOut.sizeof;
-    },
-  );
+  const file = session.openFile(handle);
+  const isDirect = file?.directIo === true && !file.stream;
+  const written = session.operations.write({ ino, handle, offset, data, flags, caller }, caller);
+  const isRacing = isDirect && session.timesOpen(ino) > 1;
+  return whenDone(isRacing ? dropPages(session, ino, offset, written) : written, (result) => {
+    if (isErrno(result)) return result;
+    if (isKilling) session.killPrivileges(ino);
+    if (result.offset !== offset && file?.directIo !== true) {
+      session.changedBehindKernel(ino, Math.min(result.offset, offset));
+    }
+    reply.clear(0, writeOut.sizeof);
+    reply.u32(writeOut.size, result.length);
+    return writeOut.sizeof;
+  });
 };
+
+async function dropPages(
+  session: Session,
+  ino: number,
+  offset: number,
+  written: ReturnType<Session["operations"]["write"]>,
+): Promise<Written | Errno> {
+  const result = await written;
+  if (!isErrno(result)) await session.invalidate(ino, Math.min(result.offset, offset));
+  return result;
+}
 
 export const flush: Handler = (session, request) =>
   session.operations.flush(request.node, request.u64(flushIn.fh), request.big(flushIn.lock_owner));
