@@ -338,7 +338,8 @@ await test(
       await control.write("x".repeat(50_000));
       const { buffer, bytesRead } = await control.read(Buffer.alloc(100), 0, 100, null);
       t.equal(buffer.toString("latin1", 0, bytesRead), "50000 bytes of request\n");
-      t.equal((await control.stat()).size, 0);
+      const { size, mode, uid } = await control.stat();
+      t.same([size, mode & 0o777, uid], [0, 0o600, process.getuid!()], "closed to other users");
       await control.close();
       t.notOk((await fs.readdir(mount.mountpoint)).includes(".onespool"));
     });

@@ -1,7 +1,8 @@
 /** The callbacks that read and change what is known about files: attributes, links, xattrs, the disk. */
 import type { Callbacks, Overrides, Reply } from "fuse-native";
 import { EBADF, ERANGE, isErrno } from "../../base/errno.ts";
-import type { AttributeChange } from "../attributes.ts";
+import { S_IFREG, type AttributeChange, type Attributes } from "../attributes.ts";
+import { CONTROL_INO } from "../files/control.ts";
 import { answer } from "./answer.ts";
 import type { NativeContext } from "./context.ts";
 import { bytesOf } from "./paths.ts";
@@ -83,13 +84,24 @@ export function metadataCallbacks({ operations, paths, caller }: NativeContext):
  * xattr that does not fit is cut off instead of refused.
  */
 export function metadataOverrides(context: NativeContext): Omit<Overrides, "_fuseOptions"> {
-  const { operations, paths, files } = context;
+  const { operations, paths, files, caller } = context;
+
+  /**
+   * Whoever opens the control file has this process's rights, since it is not known who does. So here it
+   * belongs to the process's user and is closed to others, unlike on the kernel binding.
+   */
+  function told(attributes: Attributes): Uint32Array {
+    if (attributes.ino !== CONTROL_INO) return statArray(attributes);
+    const { uid, gid } = caller;
+    return statArray({ ...attributes, mode: S_IFREG | 0o600, uid, gid });
+  }
+
   return {
     _op_getattr(reply, path) {
       answer(
         () => paths.attributes(path),
         (errno) => reply(errno, new Uint32Array(18)),
-        (attributes) => reply(0, statArray(attributes)),
+        (attributes) => reply(0, told(attributes)),
       );
     },
 
@@ -98,7 +110,7 @@ export function metadataOverrides(context: NativeContext): Omit<Overrides, "_fus
       answer(
         () => (file === undefined ? EBADF : operations.getAttributes(file.ino)),
         (errno) => reply(errno, new Uint32Array(18)),
-        (attributes) => reply(0, statArray(attributes)),
+        (attributes) => reply(0, told(attributes)),
       );
     },
 
