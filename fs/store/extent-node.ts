@@ -1,9 +1,10 @@
 /**
- * A node of a file's extent tree. A leaf holds extents, an inner node the ids and byte lengths of its
- * children; both as one flat list of numbers, because a big mailbox has many.
+ * A node of a file's extent tree. An inner node holds the ids and byte lengths of its children as one flat
+ * list of numbers. A leaf holds extents: those that were read from the index stay packed as they stand
+ * there, and those appended since lie behind them in a flat list, because a delivery only ever appends
+ * to one of very many mailboxes. Whatever else needs a leaf's extents unpacks it.
  */
-import type { ByteReader, ByteWriter } from "../../base/bytes.ts";
-import { ByteWriter as Writer } from "../../base/bytes.ts";
+import { ByteReader, ByteWriter } from "../../base/bytes.ts";
 import { nodeKey } from "./keys.ts";
 import type { RowBatch } from "./row.ts";
 import { Row } from "./row.ts";
@@ -12,43 +13,73 @@ import { Row } from "./row.ts";
 export const EXTENT_WIDTH = 3;
 /** Numbers for each child in an inner node: id, bytes. */
 export const CHILD_WIDTH = 2;
-/** Entries in one node. Small, because a delivery rewrites the last leaf of each mailbox once for a checkpoint. */
-export const NODE_ENTRIES_MAX = 64;
+/** Entries in one node. Not more, because a delivery rewrites the last leaf of each mailbox once for a checkpoint. */
+export const NODE_ENTRIES_MAX = 128;
 /** The id of a tree's root, which is stored in the inode's row. */
 export const ROOT_ID = 0;
+/** A leaf with more appended extents than this packs them when it is written. */
+const LOOSE_ENTRIES_MAX = 16;
 
-const out = new Writer(1024);
+const NOTHING = Buffer.alloc(0);
+const out = new ByteWriter(1024);
 
 export class ExtentNode extends Row {
   readonly ino: number;
   readonly id: number;
   leaf: boolean;
-  items: number[];
   /** Inner nodes: the children that are in memory, at their places. */
   kids: (ExtentNode | undefined)[];
   bytes: number;
   /** The row that a root is part of. */
   owner: Row | undefined = undefined;
+  /** Leaves: extents as they stand in the index, how many, and the unit of the last one. */
+  #packed: Buffer = NOTHING;
+  #packedCount = 0;
+  #packedUnit = 0;
+  /** Entries behind the packed ones. */
+  #loose: number[];
 
   constructor(ino: number, id: number, leaf: boolean, items: number[]) {
     super();
     this.ino = ino;
     this.id = id;
     this.leaf = leaf;
-    this.items = items;
+    this.#loose = items;
     this.kids = leaf ? [] : Array.from({ length: items.length / CHILD_WIDTH }, () => undefined);
     this.bytes = sumOfLengths(leaf, items);
   }
 
   get count(): number {
-    return this.items.length / (this.leaf ? EXTENT_WIDTH : CHILD_WIDTH);
+    return this.#packedCount + this.#loose.length / (this.leaf ? EXTENT_WIDTH : CHILD_WIDTH);
+  }
+
+  /** All entries; a packed leaf stays packed, so the list is not to be changed. */
+  get items(): readonly number[] {
+    if (this.#packedCount === 0) return this.#loose;
+    const items = unpack(this.#packed, this.#packedCount);
+    for (const number of this.#loose) items.push(number);
+    return items;
+  }
+
+  /** A leaf's new last extent. */
+  append(unit: number, offset: number, length: number): void {
+    this.bytes += length;
+    if (this.#loose.length === 0 && this.#packedCount > 0 && this.#packedUnit === unit) {
+      // It may continue the last packed extent: only then is the whole list needed.
+      this.#loose = this.items as number[];
+      this.#packed = NOTHING;
+      this.#packedCount = 0;
+    }
+    pushExtent(this.#loose, unit, offset, length);
   }
 
   /** Takes over a list that was changed. */
   assign(leaf: boolean, items: number[], kids: (ExtentNode | undefined)[]): void {
     this.leaf = leaf;
-    this.items = items;
     this.kids = kids;
+    this.#packed = NOTHING;
+    this.#packedCount = 0;
+    this.#loose = items;
     this.bytes = sumOfLengths(leaf, items);
   }
 
@@ -59,9 +90,70 @@ export class ExtentNode extends Row {
       return;
     }
     out.reset();
-    encodeNode(out, this);
+    this.encode(out);
     batch.put(key, out.view());
   }
+
+  /**
+   *     inner  0, count, (id, bytes)...
+   *     leaf   1, count, bytes, unit of the last extent, (unit difference, offset, length)...
+   */
+  encode(to: ByteWriter): void {
+    to.u8(this.leaf ? 1 : 0);
+    to.varint(this.count);
+    const loose = this.#loose;
+    if (!this.leaf) {
+      for (const number of loose) to.varint(number);
+      return;
+    }
+    let unit = this.#packedUnit;
+    if (this.#packedCount === 0) unit = 0;
+    const lastUnit = loose.length === 0 ? unit : (loose[loose.length - EXTENT_WIDTH] as number);
+    to.varint(this.bytes);
+    to.varint(lastUnit);
+    const start = to.length;
+    to.raw(this.#packed);
+    for (let k = 0; k < loose.length; k += EXTENT_WIDTH) {
+      to.signed((loose[k] as number) - unit);
+      to.varint(loose[k + 1] as number);
+      to.varint(loose[k + 2] as number);
+      unit = loose[k] as number;
+    }
+    if (loose.length > LOOSE_ENTRIES_MAX * EXTENT_WIDTH) {
+      this.#packedCount = this.count;
+      this.#packedUnit = unit;
+      this.#packed = Buffer.from(to.view().subarray(start));
+      this.#loose = [];
+    }
+  }
+
+  /** The node whose bytes go on to the reader's end. */
+  static decode(ino: number, id: number, from: ByteReader): ExtentNode {
+    const leaf = from.u8() === 1;
+    const count = from.varint();
+    if (!leaf) {
+      const items: number[] = [];
+      for (let k = 0; k < count * CHILD_WIDTH; k++) items.push(from.varint());
+      return new ExtentNode(ino, id, false, items);
+    }
+    const node = new ExtentNode(ino, id, true, []);
+    node.bytes = from.varint();
+    node.#packedUnit = from.varint();
+    node.#packedCount = count;
+    node.#packed = count === 0 ? NOTHING : from.raw(from.left);
+    return node;
+  }
+}
+
+function unpack(packed: Buffer, count: number): number[] {
+  const from = new ByteReader(packed);
+  const items: number[] = [];
+  let unit = 0;
+  for (let k = 0; k < count; k++) {
+    unit += from.signed();
+    items.push(unit, from.varint(), from.varint());
+  }
+  return items;
 }
 
 function sumOfLengths(leaf: boolean, items: readonly number[]): number {
@@ -71,35 +163,24 @@ function sumOfLengths(leaf: boolean, items: readonly number[]): number {
   return bytes;
 }
 
-export function encodeNode(to: ByteWriter, node: ExtentNode): void {
-  const items = node.items;
-  to.u8(node.leaf ? 1 : 0);
-  to.varint(node.count);
-  if (!node.leaf) {
-    for (const number of items) to.varint(number);
-    return;
-  }
-  let unit = 0;
-  for (let k = 0; k < items.length; k += EXTENT_WIDTH) {
-    to.signed((items[k] as number) - unit);
-    to.varint(items[k + 1] as number);
-    to.varint(items[k + 2] as number);
-    unit = items[k] as number;
-  }
+/** Whether an extent that begins at `offset` of a unit goes on where the list's extent at `k` ends. */
+export function continues(
+  items: readonly number[],
+  k: number,
+  unit: number,
+  offset: number,
+): boolean {
+  if (items[k] !== unit) return false;
+  return unit === 0 || (items[k + 1] as number) + (items[k + 2] as number) === offset;
 }
 
-export function decodeNode(ino: number, id: number, from: ByteReader): ExtentNode {
-  const leaf = from.u8() === 1;
-  const count = from.varint();
-  const items: number[] = [];
-  let unit = 0;
-  for (let k = 0; k < count; k++) {
-    if (leaf) {
-      unit += from.signed();
-      items.push(unit, from.varint(), from.varint());
-    } else {
-      items.push(from.varint(), from.varint());
-    }
+/** Adds an extent to a list, as a part of its last one if it goes on there. */
+export function pushExtent(items: number[], unit: number, offset: number, length: number): void {
+  if (length === 0) return;
+  const last = items.length - EXTENT_WIDTH;
+  if (last >= 0 && continues(items, last, unit, offset)) {
+    items[last + 2] = (items[last + 2] as number) + length;
+  } else {
+    items.push(unit, unit === 0 ? 0 : offset, length);
   }
-  return new ExtentNode(ino, id, leaf, items);
 }

@@ -10,13 +10,23 @@
  */
 import { assert } from "../../base/assert.ts";
 import type { Extent } from "./change.ts";
-import { CHILD_WIDTH, EXTENT_WIDTH, ExtentNode, NODE_ENTRIES_MAX, ROOT_ID } from "./extent-node.ts";
+import {
+  CHILD_WIDTH,
+  continues,
+  EXTENT_WIDTH,
+  ExtentNode,
+  NODE_ENTRIES_MAX,
+  pushExtent,
+  ROOT_ID,
+} from "./extent-node.ts";
 
 /** Two nodes are made one when they then fill at most this part of it. */
 const MERGED_ENTRIES_MAX = (NODE_ENTRIES_MAX * 3) / 4;
 
 /** Where nodes come from and who has to know that they change. */
 export interface NodePool {
+  /** A node that was made, for whoever counts those in memory. */
+  made(): void;
   load(ino: number, id: number): ExtentNode;
   /** Before the node's first change, and again before each further one. */
   touch(node: ExtentNode): void;
@@ -41,10 +51,9 @@ export class ExtentTree {
 
   append(unit: number, offset: number, length: number): void {
     const { root } = this;
-    if (root.leaf && root.items.length < NODE_ENTRIES_MAX * EXTENT_WIDTH) {
+    if (root.leaf && root.count < NODE_ENTRIES_MAX) {
       this.#pool.touch(root);
-      pushExtent(root.items, unit, offset, length);
-      root.bytes += length;
+      root.append(unit, offset, length);
       return;
     }
     this.splice(root.bytes, 0, [{ unit, offset, length }]);
@@ -130,6 +139,7 @@ export class ExtentTree {
     const node = new ExtentNode(this.root.ino, this.nextNodeId++, leaf, []);
     this.#pool.touch(node);
     node.assign(leaf, items, kids);
+    this.#pool.made();
     return node;
   }
 
@@ -137,7 +147,7 @@ export class ExtentTree {
   #grow(nodes: ExtentNode[]): void {
     const { root } = this;
     let level = nodes.map((node) =>
-      node === root ? this.#make(root.leaf, root.items, root.kids) : node,
+      node === root ? this.#make(root.leaf, [...root.items], root.kids) : node,
     );
     while (level.length > NODE_ENTRIES_MAX) {
       level = chunked(level, NODE_ENTRIES_MAX).map((kids) =>
@@ -151,7 +161,7 @@ export class ExtentTree {
     const { root } = this;
     const kid = this.#kid(root, 0);
     this.#remove(kid);
-    root.assign(kid.leaf, kid.items, kid.kids);
+    root.assign(kid.leaf, [...kid.items], kid.kids);
   }
 
   #remove(node: ExtentNode): void {
@@ -169,14 +179,21 @@ export class ExtentTree {
   ): ExtentNode[] {
     this.#pool.touch(node);
     if (!node.leaf) return this.#replaceInner(node, start, end, items, removed);
+    if (start === end && start === node.bytes && items.length === EXTENT_WIDTH) {
+      if (node.count < NODE_ENTRIES_MAX) {
+        node.append(items[0] as number, items[1] as number, items[2] as number);
+        return [node];
+      }
+    }
     const list: number[] = [];
-    cutExtents(node.items, 0, start, list);
-    cutExtents(node.items, start, end, removed);
+    const old = node.items;
+    cutExtents(old, 0, start, list);
+    cutExtents(old, start, end, removed);
     for (let k = 0; k < items.length; k += EXTENT_WIDTH) {
       pushExtent(list, items[k] as number, items[k + 1] as number, items[k + 2] as number);
     }
     const appended = end >= node.bytes;
-    if (!appended) cutExtents(node.items, end, node.bytes, list);
+    if (!appended) cutExtents(old, end, node.bytes, list);
     return this.#spread(node, list, [], appended);
   }
 
@@ -305,26 +322,12 @@ export class ExtentTree {
       return;
     }
     let at = 0;
+    const { items } = node;
     for (let k = 0; k < node.kids.length && at < end; k++) {
-      const bytes = node.items[k * CHILD_WIDTH + 1] as number;
+      const bytes = items[k * CHILD_WIDTH + 1] as number;
       if (at + bytes > start) this.#collect(this.#kid(node, k), start - at, end - at, into);
       at += bytes;
     }
-  }
-}
-
-function continues(items: readonly number[], k: number, unit: number, offset: number): boolean {
-  if (items[k] !== unit) return false;
-  return unit === 0 || (items[k + 1] as number) + (items[k + 2] as number) === offset;
-}
-
-function pushExtent(items: number[], unit: number, offset: number, length: number): void {
-  if (length === 0) return;
-  const last = items.length - EXTENT_WIDTH;
-  if (last >= 0 && continues(items, last, unit, offset)) {
-    items[last + 2] = (items[last + 2] as number) + length;
-  } else {
-    items.push(unit, unit === 0 ? 0 : offset, length);
   }
 }
 

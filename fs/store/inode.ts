@@ -2,7 +2,7 @@
 import type { ByteReader } from "../../base/bytes.ts";
 import { ByteWriter } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
-import { decodeNode, encodeNode, ExtentNode, ROOT_ID } from "./extent-node.ts";
+import { ExtentNode, ROOT_ID } from "./extent-node.ts";
 import type { NodePool } from "./extent-tree.ts";
 import { ExtentTree } from "./extent-tree.ts";
 import { inodeKey } from "./keys.ts";
@@ -100,7 +100,7 @@ export function encodeInode(inode: Inode): Buffer {
     out.bytes(value);
   }
   out.varint(inode.tree.nextNodeId);
-  encodeNode(out, inode.tree.root);
+  inode.tree.root.encode(out);
   return out.view();
 }
 
@@ -125,7 +125,7 @@ export function decodeInode(ino: number, from: ByteReader, pool: NodePool): Inod
     xattrs.set(name, Buffer.from(from.bytes()));
   }
   const nextNodeId = from.varint();
-  const inode = new Inode(ino, pool, decodeNode(ino, ROOT_ID, from), nextNodeId);
+  const inode = new Inode(ino, pool, ExtentNode.decode(ino, ROOT_ID, from), nextNodeId);
   inode.mode = mode;
   inode.uid = uid;
   inode.gid = gid;

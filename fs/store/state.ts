@@ -16,7 +16,7 @@ import { Dentry, decodeNameRow } from "./dentry.ts";
 import type { Counters } from "./counters.ts";
 import { emptyCounters } from "./counters.ts";
 import { StoreError } from "./errors.ts";
-import { decodeNode, ExtentNode, ROOT_ID } from "./extent-node.ts";
+import { ExtentNode, ROOT_ID } from "./extent-node.ts";
 import type { NodePool } from "./extent-tree.ts";
 import { decodeInode, Inode } from "./inode.ts";
 import { inodeKey, nameKey, nodeKey, unitKey } from "./keys.ts";
@@ -66,10 +66,12 @@ export class State implements NodePool {
   #changed: Row[] = [];
   #frozenBatch: RowBatch | undefined;
   #nodesLoaded = 0;
+  #sweepNodesAt: number;
 
   constructor(index: IndexReader, limits: CacheLimits = CACHE_LIMITS) {
     this.#index = index;
     this.#limits = limits;
+    this.#sweepNodesAt = limits.nodesMax;
     this.inodes = new RowCache(limits.inodesMax);
     this.units = new RowCache(limits.unitsMax);
     this.dentries = new DentryCache(limits.dentriesMax);
@@ -124,12 +126,16 @@ export class State implements NodePool {
   }
 
   load(ino: number, id: number): ExtentNode {
-    const node = this.#row(nodeKey(ino, id), (reader) => decodeNode(ino, id, reader));
+    const node = this.#row(nodeKey(ino, id), (reader) => ExtentNode.decode(ino, id, reader));
     if (node === undefined) {
       throw new StoreError("STORE_DAMAGED", `the index lacks node ${id} of inode ${ino}`);
     }
     this.#nodesLoaded++;
     return node;
+  }
+
+  made(): void {
+    this.#nodesLoaded++;
   }
 
   segmentUse(segment: number): SegmentUse {
@@ -200,7 +206,7 @@ export class State implements NodePool {
       this.inodes.full ||
       this.units.full ||
       this.dentries.full ||
-      this.#nodesLoaded > this.#limits.nodesMax
+      this.#nodesLoaded > this.#sweepNodesAt
     );
   }
 
@@ -209,9 +215,11 @@ export class State implements NodePool {
     if (this.inodes.full) this.inodes.sweep();
     if (this.units.full) this.units.sweep();
     if (this.dentries.full) this.dentries.sweep();
-    if (this.#nodesLoaded > this.#limits.nodesMax) {
-      for (const inode of this.inodes.values()) inode.tree.unload();
+    if (this.#nodesLoaded > this.#sweepNodesAt) {
       this.#nodesLoaded = 0;
+      for (const inode of this.inodes.values()) this.#nodesLoaded += inode.tree.unload();
+      // What is left has changed: no use in trying again before a checkpoint has written some of it.
+      this.#sweepNodesAt = Math.max(this.#limits.nodesMax, this.#nodesLoaded * 2);
     }
   }
 
