@@ -61,7 +61,7 @@ export function contentCallbacks(context: NativeContext): ContentCallbacks {
         fd,
         (file) => {
           dropPrivilegeBits(context, file.ino);
-          return operations.write({ ...file, offset, data, caller }, caller);
+          return operations.write({ ...file, offset, data }, caller);
         },
         reply,
         (written) => reply(written.length),

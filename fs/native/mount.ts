@@ -12,6 +12,7 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type Fuse from "fuse-native";
+import { assert } from "../../base/assert.ts";
 import type { Caller } from "../caller.ts";
 import { MountError, type Mounted } from "../mounted.ts";
 import type { Operations } from "../operations.ts";
@@ -66,6 +67,7 @@ export async function mountFuseNative(
   const before = new Set(deviceDescriptors());
   await mountWith(fuse, target);
   const device = deviceDescriptors().find((fd) => !before.has(fd));
+  assert(device !== undefined, "a mounted libfuse has /dev/fuse open");
   return new FuseNativeMount(target, fuse, device, context);
 }
 
@@ -76,11 +78,11 @@ class FuseNativeMount implements Mounted {
   readonly closed: Promise<void>;
   readonly #mountpoint: string;
 
-  constructor(mountpoint: string, fuse: Fuse, device: number | undefined, context: NativeContext) {
+  constructor(mountpoint: string, fuse: Fuse, device: number, context: NativeContext) {
     this.#mountpoint = mountpoint;
     this.closed = new Promise((closed) => {
       const watch = setInterval(() => {
-        if (device !== undefined && isDevice(device)) return;
+        if (isDevice(device)) return;
         clearInterval(watch);
         for (const fd of context.files.fds()) close(context, fd);
         // The mount is gone; this only lets go of the event loop.
