@@ -49,8 +49,6 @@ export interface WriteRequest {
   readonly data: Buffer;
   /** The open flags as they are now (fcntl F_SETFL included): O_APPEND, O_SYNC and O_DSYNC count. */
   readonly flags: number;
-  /** Who writes; it counts on the control file, where a request of another uid is refused. */
-  readonly caller: Caller;
 }
 
 /** Where the bytes went: with O_APPEND that can be another offset than the one asked for. */

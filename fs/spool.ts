@@ -20,8 +20,10 @@ import { Store, systemTime } from "./store/store.ts";
 const TICK_MS = 5_000;
 
 export interface SpoolOptions {
-  /** Of the store: `create` makes it if the directory is missing or empty. */
-  readonly store?: StoreOptions;
+  /** Make the store if the directory is missing or empty. */
+  readonly create?: boolean;
+  /** Told what a long start is doing: bytes of the log read so far and in all. */
+  readonly onProgress?: StoreOptions["onProgress"];
   /** The mount option deliver=UID. */
   readonly deliver?: DeliverAccount | undefined;
   readonly now?: () => Time;
@@ -69,7 +71,7 @@ export class Spool {
 
   /** Throws StoreError: no store there, of another format, damaged, or open in another process. */
   static async open(storeDirectory: string, options: SpoolOptions = {}): Promise<Spool> {
-    const store = await Store.open(storeDirectory, options.store);
+    const store = await Store.open(storeDirectory, storeOptions(options));
     try {
       const spool = new Spool(store, options);
       await spool.#start();
@@ -111,4 +113,12 @@ export class Spool {
     void told;
     return told !== undefined;
   }
+}
+
+function storeOptions({ create, now, onProgress }: SpoolOptions): StoreOptions {
+  return {
+    create: create ?? false,
+    ...(now === undefined ? {} : { now }),
+    ...(onProgress === undefined ? {} : { onProgress }),
+  };
 }

@@ -121,7 +121,7 @@ t.test("O_APPEND writes at the end that the file has, and tells where", async (t
 t.test("O_SYNC and O_DSYNC writes are answered when durable", async (t) => {
   const h = await open(t);
   const ino = h.make("a");
-  const request = { ino, handle: 0, offset: 0, data: Buffer.from("x"), caller: ROOT_CALLER };
+  const request = { ino, handle: 0, offset: 0, data: Buffer.from("x") };
   for (const flags of [0o10000, 0o4010000]) {
     let durable = false;
     const real = h.store.durable.bind(h.store);
@@ -129,7 +129,7 @@ t.test("O_SYNC and O_DSYNC writes are answered when durable", async (t) => {
       await real();
       durable = true;
     };
-    const answer = h.files.write({ ...request, flags: RDWR | flags });
+    const answer = h.files.write({ ...request, flags: RDWR | flags }, ROOT_CALLER);
     t.type(answer, Promise);
     t.same(await answer, { offset: 0, length: 1 });
     t.equal(durable, true);
@@ -206,9 +206,9 @@ t.test("a file ends at 2^53-1 bytes", async (t) => {
   const h = await open(t);
   const ino = h.make("a");
   const max = Number.MAX_SAFE_INTEGER;
-  const request = { ino, handle: 0, data: Buffer.from("xy"), flags: RDWR, caller: ROOT_CALLER };
-  t.equal(h.files.write({ ...request, offset: max - 1 }), EFBIG);
-  t.equal(h.files.write({ ...request, offset: 2 ** 60 }), EFBIG);
+  const request = { ino, handle: 0, data: Buffer.from("xy"), flags: RDWR };
+  t.equal(h.files.write({ ...request, offset: max - 1 }, ROOT_CALLER), EFBIG);
+  t.equal(h.files.write({ ...request, offset: 2 ** 60 }, ROOT_CALLER), EFBIG);
   t.equal(h.files.setAttributes(ino, { size: max + 1 }), EFBIG);
   t.equal(h.files.allocate(ino, 0, max, 1), EFBIG);
   h.write(ino, max - 2, "xy");

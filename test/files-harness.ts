@@ -106,14 +106,8 @@ export class Harness {
   /** Writes without waiting for anything; the result of the operation. */
   write(ino: number, offset: number, data: string | Buffer, flags = RDWR): number {
     const bytes = Buffer.from(data as string, "latin1");
-    const written = this.files.write({
-      ino,
-      handle: 0,
-      offset,
-      data: bytes,
-      flags,
-      caller: ROOT_CALLER,
-    });
+    const request = { ino, handle: 0, offset, data: bytes, flags };
+    const written = this.files.write(request, ROOT_CALLER);
     if (written instanceof Promise) throw new Error("the write waits");
     return ok(written).offset;
   }

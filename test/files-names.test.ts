@@ -437,10 +437,10 @@ t.test("the control file and ioctls speak to the hints as the opener", async (t)
   const file = ok(h.files.open(2, RDWR, ALICE));
   t.match(file, { directIo: true, stream: true });
   const request = { ino: 2, offset: 0, data: Buffer.from("hello"), flags: RDWR };
-  const mine = { ...request, handle: file.handle, caller: ALICE };
-  t.same(h.files.write(mine), { offset: 0, length: 5 });
-  t.equal(h.files.write({ ...mine, caller: ROOT_CALLER }), EPERM, "another uid");
-  t.equal(h.files.write({ ...mine, handle: 12_345 }), EBADF);
+  const mine = { ...request, handle: file.handle };
+  t.same(h.files.write(mine, ALICE), { offset: 0, length: 5 });
+  t.equal(h.files.write(mine, ROOT_CALLER), EPERM, "another uid");
+  t.equal(h.files.write({ ...mine, handle: 12_345 }, ALICE), EBADF);
   t.same(h.files.read(2, file.handle, 0, 100, ALICE), [Buffer.from("xxx")]);
   t.equal(h.files.read(2, file.handle, 0, 100, ROOT_CALLER), EPERM);
   h.files.release(2, file.handle);

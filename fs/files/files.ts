@@ -216,8 +216,8 @@ export class Files implements Operations {
     return read(this.#context, ino, offset, length, (flags & O_NOATIME) !== 0);
   }
 
-  write(request: WriteRequest): Written | Errno | Promise<Written | Errno> {
-    if (request.ino === CONTROL_INO) return this.#sessions.write(request);
+  write(request: WriteRequest, caller: Caller): Written | Errno | Promise<Written | Errno> {
+    if (request.ino === CONTROL_INO) return this.#sessions.write(request, caller);
     return write(this.#context, request);
   }
 

@@ -55,7 +55,7 @@ export class Sessions {
     return reply instanceof Promise ? reply.then(inList) : inList(reply);
   }
 
-  write({ handle, offset, data, caller }: WriteRequest): Written | Errno {
+  write({ handle, offset, data }: WriteRequest, caller: Caller): Written | Errno {
     const session = this.#of(handle, caller);
     if (typeof session === "number") return session;
     const length = session.write(data, caller);

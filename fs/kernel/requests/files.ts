@@ -99,7 +99,7 @@ export const write: Handler = (session, request, reply) => {
   const { caller } = request;
   const file = session.openFile(handle);
   const isDirect = file?.directIo === true && !file.stream;
-  const written = session.operations.write({ ino, handle, offset, data, flags, caller }, caller);
+  const written = session.operations.write({ ino, handle, offset, data, flags }, caller);
   const isRacing = isDirect && session.timesOpen(ino) > 1;
   return whenDone(isRacing ? dropPages(session, ino, offset, written) : written, (result) => {
     if (isErrno(result)) return result;
