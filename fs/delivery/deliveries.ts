@@ -153,7 +153,7 @@ export class Deliveries {
     const ids: number[] = [];
     const changes: Change[] = [];
     const pends: PendChange[] = [];
-    const notices: [ino: number, offset: number][] = [];
+    const notices: number[] = [];
     try {
       for (const unit of layout.units) {
         ids.push(this.#store.writeUnit(unit.parts, unit.chunkLengths));
@@ -166,8 +166,8 @@ export class Deliveries {
     }
     for (const pend of pends) this.#wait(this.#waiting.add(pend));
     const told: Promise<void>[] = [];
-    for (const [ino, offset] of notices) {
-      const done = this.#invalidations.start(ino, offset);
+    for (let k = 0; k < notices.length; k += 2) {
+      const done = this.#invalidations.start(notices[k] as number, notices[k + 1] as number);
       if (done !== undefined) told.push(done);
     }
     await this.#store.durable();
@@ -224,6 +224,7 @@ export class Deliveries {
     return isDotlocked(this.#store, parent, name, owner, time.sec);
   }
 
+  /** The changes of a delivery, and pairs of inode and offset of which the kernel has to be told. */
   #plan(
     delivery: Delivery,
     layout: Layout,
@@ -232,7 +233,7 @@ export class Deliveries {
     time: Time,
     changes: Change[],
     pends: PendChange[],
-    notices: [ino: number, offset: number][],
+    notices: number[],
   ): void {
     const { mailboxes, privateLengths } = delivery;
     const shared: Extent[] = [];
@@ -264,13 +265,13 @@ export class Deliveries {
       } else {
         const cleared = withoutSetId(inode, time);
         if (cleared !== undefined) changes.push(cleared);
-        notices.push([inode.ino, inode.size]);
+        notices.push(inode.ino, inode.size);
         targets.push({ ino: inode.ino, private: own });
       }
     }
     for (const ino of parents) {
       changes.push({ type: "attributes", ino, mtime: time, ctime: time });
-      notices.push([ino, -1]);
+      notices.push(ino, -1);
     }
     if (targets.length > 0) changes.push({ type: "deliver", time, shared, targets });
     for (const pend of pends) changes.push(pend);
