@@ -20,10 +20,13 @@ export type Command =
   | { readonly do: "state" }
   | { readonly do: "unmount" };
 
+/** Commands are answered in the order in which they come to an end. */
+export type Numbered = Command & { readonly id: number };
+
 export type Answer =
   | { readonly is: "mounted" }
   | { readonly is: "failed"; readonly code: string; readonly message: string }
-  | { readonly is: "done"; readonly value: unknown }
+  | { readonly is: "done"; readonly id: number; readonly value: unknown }
   | { readonly is: "closed"; readonly state: State };
 
 export interface State {
@@ -39,6 +42,10 @@ const operations = new MemoryOperations();
 /** After the unmount the parent may be gone before it hears of it. */
 function say(answer: Answer): void {
   if (process.connected) process.send?.(answer);
+}
+
+function leave(): void {
+  if (process.connected) process.disconnect();
 }
 
 function ino(name: string): number {
@@ -98,18 +105,24 @@ async function obey(mounted: Mounted, command: Command): Promise<unknown> {
 try {
   const options = JSON.parse(optionsText) as KernelMountOptions;
   const mounted = await mountKernel(mountpoint, operations, options);
-  process.on("message", (command: Command) => {
-    obey(mounted, command).then(
-      (value) => say({ is: "done", value }),
-      (error: Error) => say({ is: "done", value: `${error.name}: ${error.message}` }),
+  const pending = new Set<Promise<void>>();
+  process.on("message", (command: Numbered) => {
+    const answered = obey(mounted, command).then(
+      (value) => say({ is: "done", id: command.id, value }),
+      (error: NodeJS.ErrnoException) => {
+        say({ is: "done", id: command.id, value: `${error.name} ${error.code}` });
+      },
     );
+    pending.add(answered);
+    void answered.finally(() => pending.delete(answered));
   });
   say({ is: "mounted" });
   await mounted.closed;
   say({ is: "closed", state: state() });
-  process.disconnect();
+  await Promise.all(pending);
+  leave();
 } catch (error) {
   const { code = "", message } = error as NodeJS.ErrnoException;
   say({ is: "failed", code, message });
-  process.disconnect();
+  leave();
 }

@@ -2,8 +2,9 @@
  * mount(8) and umount(8) as children, and what the kernel's mount table says: this process must never touch
  * a path in the mount that it serves, not even with stat(2).
  */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 
 export const fileSystemType = "fuse.onespool";
@@ -72,5 +73,24 @@ export async function setReadAhead(device: string, kib: number): Promise<void> {
     await writeFile(`/sys/class/bdi/${device}/read_ahead_kb`, `${kib}`);
   } catch {
     // Read-only or absent sysfs.
+  }
+}
+
+/** An unanswered request must not keep the command that aborts it. */
+const abortMsMax = 2000;
+
+/**
+ * Ends a connection whose server is about to end, and waits for nothing else: requests in flight get
+ * ECONNABORTED. The mount stays as a dead one where the kernel's control file system is at hand, else
+ * it is detached too. Synchronous, for an "exit" listener.
+ */
+export function abortConnection(entry: TableEntry, directory: string): void {
+  const [, minor = ""] = entry.device.split(":");
+  try {
+    writeFileSync(`/sys/fs/fuse/connections/${minor}/abort`, "1");
+  } catch {
+    // Not mounted there. -c: a path in the mount must not be looked at from here.
+    const args = ["-i", "-c", "-f", "-l", directory];
+    spawnSync("umount", args, { stdio: "ignore", timeout: abortMsMax });
   }
 }

@@ -10,7 +10,14 @@ import type { Operations } from "../operations.ts";
 import { openDevice } from "./device.ts";
 import type { DeviceReading } from "./device.ts";
 import { Connection } from "./connection.ts";
-import { fileSystemType, mountedAt, runCommand, setReadAhead } from "./mount-command.ts";
+import {
+  abortConnection,
+  fileSystemType,
+  mountedAt,
+  runCommand,
+  setReadAhead,
+} from "./mount-command.ts";
+import type { TableEntry } from "./mount-command.ts";
 
 export interface KernelMountOptions {
   /** What the mount table shows as the source. */
@@ -50,6 +57,7 @@ export async function mountKernel(
   await connect(connection, directory, options);
   const entry = await mountedAt(directory);
   if (entry?.type === fileSystemType) {
+    abortAtExit(entry, directory, connection.closed);
     await setReadAhead(entry.device, options.readAheadKib ?? readAheadKibDefault);
   }
   return {
@@ -135,6 +143,17 @@ async function connect(
   closeSync(connection.descriptor);
   await runCommand("umount", ["-i", directory]);
   throw new MountError("PROTOCOL", refusal);
+}
+
+/**
+ * A thread can be inside the kernel when this process ends by an exception or exit(): one that reads the device,
+ * or one whose invalidation waits for a page. Node joins its threads, so the process would hang, and with it
+ * every program that waits for a reply. Aborting sets them free.
+ */
+function abortAtExit(entry: TableEntry, directory: string, closed: Promise<void>): void {
+  const abort = (): void => abortConnection(entry, directory);
+  process.once("exit", abort);
+  void closed.then(() => process.off("exit", abort));
 }
 
 async function unmount(directory: string, closed: Promise<void>): Promise<void> {
