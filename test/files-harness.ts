@@ -37,6 +37,7 @@ export interface HarnessOptions {
   readonly hints?: SessionSource;
   readonly isKnown?: (ino: number) => boolean;
   readonly now?: () => Time;
+  readonly hasPendingIn?: (directory: number) => boolean;
 }
 
 export class Harness {
@@ -68,7 +69,7 @@ export class Harness {
       hints: this.#options.hints ?? NO_HINTS,
       now: this.#options.now ?? this.clock.now,
       nameChanged: (parent, name) => this.changed.push(`${parent}/${name}`),
-      hasPendingIn: () => false,
+      hasPendingIn: this.#options.hasPendingIn ?? (() => false),
       settled: () => undefined,
       isKnown: this.#options.isKnown ?? (() => true),
     });

@@ -1,6 +1,7 @@
 import t, { type Test } from "tap";
 import {
   EBADF,
+  EBUSY,
   EEXIST,
   EINVAL,
   EISDIR,
@@ -165,6 +166,20 @@ t.test("a removed directory takes no new names", async (t) => {
   t.equal(h.files.rename(ROOT, "file", gone, "x", 0), ENOENT);
   t.equal(h.files.createUnnamed(gone, 0o600, RDWR, ROOT_CALLER), ENOENT);
   t.same(await h.names(gone), []);
+});
+
+t.test("a directory in which deliveries pend is not removed", async (t) => {
+  const pending = new Set<number>();
+  const h = await Harness.open({ hasPendingIn: (ino) => pending.has(ino) });
+  t.teardown(() => h.close());
+  const directory = h.makeDirectory("d");
+  h.makeDirectory("other");
+  pending.add(directory);
+  t.equal(h.files.removeDirectory(ROOT, "d"), EBUSY);
+  t.equal(h.files.rename(ROOT, "other", ROOT, "d", 0), EBUSY, "nor replaced");
+  t.equal(h.files.rename(ROOT, "d", ROOT, "other", 0), 0, "but it can be renamed");
+  pending.clear();
+  t.equal(h.files.removeDirectory(ROOT, "other"), 0);
 });
 
 t.test("hard links share everything, and not of directories", async (t) => {
