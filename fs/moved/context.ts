@@ -11,23 +11,33 @@ import {
 } from "./limits.ts";
 import { Matching, type Run } from "./matching.ts";
 import { OldContent, type ReadOld } from "./old.ts";
+import type { Side } from "./near.ts";
 import type { Edge } from "./state.ts";
 import { type SearchPlan, type SearchResult, searchStretch } from "./stretches.ts";
 
-/** Runs of `matching.data`, checked against the true old content; `side`: where the earlier bytes are. */
+const EMPTY = Buffer.alloc(0);
+
+/**
+ * Runs of `matching.data`, checked against the true old content. `match`: where the content should go on;
+ * `side`: where it and the earlier bytes are.
+ */
 export function searchWithContext(
   matching: Matching,
   readOld: ReadOld,
   edge: Edge,
+  match: Side | undefined,
   side: "below" | "above",
   plan: SearchPlan,
 ): SearchResult {
   const { data, offset, old } = matching;
   const replaced = edge.replaced;
-  const contextLength = Math.min(edge.gap, replaced?.length ?? 0);
   const isBelow = side === "below";
+  // A wrong state may tell of bytes outside the file.
+  const room = isBelow ? (offset > old.size ? 0 : offset) : old.size - (offset + data.length);
+  const contextLength = Math.max(0, Math.min(edge.gap, replaced?.length ?? 0, room));
   const contextOffset = isBelow ? offset - contextLength : offset + data.length;
-  const context = contextLength === 0 ? Buffer.alloc(0) : readOld(contextOffset, contextLength);
+  const context =
+    (contextLength > 0 && old.peek(contextOffset, contextOffset + contextLength)) || EMPTY;
   const text = Buffer.concat(isBelow ? [context, data] : [data, context]);
   const overlay =
     replaced === undefined
@@ -48,7 +58,9 @@ export function searchWithContext(
   const textStart = isBelow ? contextLength : 0;
   const inText = new Matching(text, offset - textStart, overlaid, READ_BLOCK_LENGTH_QUIET);
   const known =
-    edge.shift === undefined ? undefined : { shift: edge.shift, gap: edge.gap - contextLength };
+    match === undefined
+      ? undefined
+      : { shift: match.shift, gap: Math.max(0, match.gap - contextLength) };
   const found = searchStretch(
     inText,
     {
@@ -56,6 +68,8 @@ export function searchWithContext(
       high: text.length,
       below: isBelow ? known : undefined,
       above: isBelow ? undefined : known,
+      sureBelow: isBelow ? known : undefined,
+      sureAbove: isBelow ? undefined : known,
     },
     plan,
   );

@@ -13,7 +13,7 @@ import {
   SHIFT_MATCH_LENGTH_MIN,
 } from "./limits.ts";
 import { lengthOf, type Matching, type Run } from "./matching.ts";
-import { searchKey, sourceAbove, sourceBelow, type Stretch } from "./near.ts";
+import { searchKey, sourceAhead, sourceBehind, type Stretch } from "./near.ts";
 
 export type Direction = "up" | "down";
 
@@ -74,7 +74,7 @@ function longer(a: Run | undefined, b: Run | undefined): Run | undefined {
 function keyPlaces(stretch: Stretch, forward: boolean): number[] {
   const last = stretch.high - KEY_LENGTH;
   const length = last - stretch.low;
-  const known = stretch.below !== undefined || stretch.above !== undefined;
+  const known = stretch.sureBelow !== undefined || stretch.sureAbove !== undefined;
   const fractions = known ? [0, 1 / 16, 1 / 3, 1] : [1 / 16, 5 / 16, 10 / 16, 15 / 16];
   const places = fractions.map((fraction) => {
     const distance = Math.floor(fraction * length);
@@ -91,8 +91,9 @@ function ringsFor(
 ): Ring[] {
   const length = matching.data.length;
   const total = Math.min(FAR_LENGTH_MAX, Math.max(2 * NEAR_LENGTH, length * FAR_LENGTH_PER_BYTE));
-  const below = sourceBelow(matching, stretch);
-  const above = sourceAbove(matching, stretch);
+  const { low, high, sureBelow, sureAbove } = stretch;
+  const below = sureBelow && sourceBehind(matching, low, sureBelow);
+  const above = sureAbove && sourceAhead(matching, high, sureAbove);
   const startMin = Math.max(0, below ?? 0);
   const endMax = Math.min(matching.old.size, above ?? matching.old.size);
   const rings: Ring[] = [];
@@ -102,7 +103,7 @@ function ringsFor(
     if (end - start >= KEY_LENGTH) rings.push({ start, end });
   };
   const known = below !== undefined || above !== undefined;
-  const here = { start: matching.source(stretch.low, 0), end: matching.source(stretch.high, 0) };
+  const here = { start: matching.source(low, 0), end: matching.source(high, 0) };
   if (forward) {
     const base = below ?? here.start;
     const near = (below ?? here.end) + NEAR_LENGTH;

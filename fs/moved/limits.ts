@@ -20,11 +20,17 @@ export const EDIT_LENGTH_MAX = 2048;
 export const RESUME_DISTANCE_MAX = 4096;
 /** Behind so many new bytes since the last match, "near the expected place" means nothing any more. */
 export const GAP_LENGTH_MAX = 8192;
+/** The same behind a match that is too long to be chance. */
+export const TRUSTED_GAP_LENGTH_MAX = 2 << 20;
 
 /** First ring of the far search. */
 export const NEAR_LENGTH = 64 << 10;
 /** All rings of the far search of one WRITE. */
 export const FAR_LENGTH_MAX = 1 << 20;
+/** New bytes behind a match that are taken for an edit, before the far search asks where the content went. */
+export const FAR_GAP_MIN = 480;
+/** Far searches in vain for one WRITE; those between two matches, which cost little, not counted. */
+export const FAR_FAILURES_MAX = 8;
 /** A small WRITE is worth less: so many bytes are searched for each of its bytes (but two first rings). */
 export const FAR_LENGTH_PER_BYTE = 64;
 /** A match of this length ends the far search: it is not a common header line. */
@@ -40,13 +46,15 @@ export const READ_BLOCK_LENGTH_QUIET = 4 << 10;
 export const READ_PER_BYTE_MAX = 3;
 /** What small reads may take on top of that. */
 export const READ_SMALL_MAX = 512 << 10;
-/** Bytes that are searched for keys for one WRITE, and on top of that for each byte of data. */
+/** Bytes that are searched for keys or compared for one WRITE before the rest is new, and on top of that for each byte of data. */
 export const SEARCHED_MAX = 4 << 20;
 export const SEARCHED_PER_BYTE_MAX = 16;
 
-/** Far searches that may fail in a row before they are held back: where no match preceded, and where one did. */
-export const FAILURES_FREE = 3;
-export const FAILURES_FREE_MOVING = 32;
+/** Far searches that may fail in a row before they are held back. */
+export const FAILURES_FREE = 5;
+/** Behind a mover: until so many have failed, each holds the next back only in proportion to its work. */
+export const FAILURES_MOVING = 64;
+export const SEARCHED_PER_QUIET_BYTE = 32;
 /** Written bytes for which the next far search is held back; doubles with each further failure. */
 export const QUIET_LENGTH = 16 << 10;
 export const QUIET_LENGTH_MAX = 16 << 20;

@@ -26,9 +26,10 @@ export class Matching {
     this.#bytesSearchedMax = SEARCHED_MAX + SEARCHED_PER_BYTE_MAX * data.length;
   }
 
-  /** Whether the budget of this WRITE allows another search for a key. */
+  /** Whether the budget of this WRITE allows another search for a key, or another match to be tried. */
   maySearch(): boolean {
-    return this.old.work.bytesSearched < this.#bytesSearchedMax;
+    const { bytesSearched, bytesCompared } = this.old.work;
+    return bytesSearched + bytesCompared < this.#bytesSearchedMax;
   }
 
   /** File offset from which data[at] would come. */
@@ -79,14 +80,10 @@ export class Matching {
   /** Whether the key at data[at] stands at this shift. */
   keyStands(at: number, shift: number): boolean {
     const source = this.source(at, shift);
-    if (source < 0 || source + KEY_LENGTH > this.old.size) return false;
-    const window = this.old.from(source, 16 * KEY_LENGTH);
+    if (source < 0 || source + KEY_LENGTH > this.old.size || !this.maySearch()) return false;
+    const window = this.old.peek(source, source + KEY_LENGTH);
     if (window === undefined) return false;
-    const from = source - window.base;
-    if (from + KEY_LENGTH > window.bytes.length) {
-      return this.extendForward(at, shift, at + KEY_LENGTH) === at + KEY_LENGTH;
-    }
-    return commonPrefix(this.data, at, window.bytes, from, KEY_LENGTH) === KEY_LENGTH;
+    return commonPrefix(this.data, at, window, 0, KEY_LENGTH) === KEY_LENGTH;
   }
 
   /** The key at data[at], undefined where it is too uniform to be looked for. */

@@ -10,9 +10,10 @@
  *
  * Not here: reading and splicing extents, and when the state is forgotten (fs/files).
  */
-import { replacedBytes, searchWithContext } from "./context.ts";
+import { searchWithContext } from "./context.ts";
 import type { Direction } from "./far.ts";
 import {
+  CONTEXT_LENGTH_MAX,
   CONTEXT_STEP,
   FAR_LENGTH_MAX,
   GAP_LENGTH_MAX,
@@ -24,19 +25,13 @@ import {
   READ_SMALL_MAX,
   SHIFT_MATCH_LENGTH_MIN,
   SHORT_WRITE_LENGTH,
+  TRUSTED_GAP_LENGTH_MAX,
 } from "./limits.ts";
 import { lengthOf, Matching, type Run } from "./matching.ts";
 import type { Side } from "./near.ts";
 import { type MatchWork, OldContent, type ReadOld } from "./old.ts";
-import {
-  afterAppend,
-  backOff,
-  type Edge,
-  type MoverState,
-  NO_EDGE,
-  orNothing,
-  withShifts,
-} from "./state.ts";
+import { afterAppend, type Edge, isQuiet, type MoverState, orNothing } from "./state.ts";
+import { type Found, type Neighbours, nextState } from "./next-state.ts";
 import { type SearchPlan, type SearchResult, searchStretch } from "./stretches.ts";
 
 export type { MatchWork, ReadOld } from "./old.ts";
@@ -80,7 +75,7 @@ export function matchWrite(write: WriteToMatch): MatchedWrite {
 
   const bytesReadMax = FAR_LENGTH_MAX + READ_SMALL_MAX + READ_PER_BYTE_MAX * data.length;
   const old = new OldContent(write.readOld, size, bytesReadMax, work);
-  const block = last.quietLength > 0 ? READ_BLOCK_LENGTH_QUIET : READ_BLOCK_LENGTH;
+  const block = isQuiet(last, data.length) ? READ_BLOCK_LENGTH_QUIET : READ_BLOCK_LENGTH;
   const matching = new Matching(data, offset, old, block);
   const neighbours: Neighbours = { below, above };
   const found = findRuns(matching, write.readOld, last, neighbours);
@@ -92,20 +87,13 @@ export function matchWrite(write: WriteToMatch): MatchedWrite {
   };
 }
 
-/** The ends of the last write where this one adjoins it. */
-interface Neighbours {
-  readonly below: Edge | undefined;
-  readonly above: Edge | undefined;
-}
-
-interface Found extends SearchResult {
-  /** A short WRITE was looked at with its context. */
-  readonly looked: boolean;
-}
-
 /** A match ended at this edge, or so few bytes before it that it is still known where to look. */
 function isRunning(edge: Edge | undefined): edge is Edge & { shift: number } {
   return edge?.shift !== undefined && edge.gap <= GAP_LENGTH_MAX;
+}
+
+function isMoving(edge: Edge | undefined): boolean {
+  return isRunning(edge) && edge.shift !== 0;
 }
 
 function findRuns(
@@ -132,11 +120,18 @@ function findRuns(
     data.length < SHORT_WRITE_LENGTH &&
     broken.gap > 0
   ) {
-    const due = broken.gap + data.length - broken.lookedAt >= CONTEXT_STEP;
+    const newLength = broken.gap + data.length;
+    const known = sideOfEdge(broken) ?? trustedSide(broken);
+    // Where nothing is known, a look costs a far search, and the new bytes may be the mover's first edit.
+    const due =
+      known === undefined
+        ? newLength >= Math.max(CONTEXT_LENGTH_MAX, 2 * broken.lookedAt)
+        : newLength - broken.lookedAt >= CONTEXT_STEP;
     if (!due) return { runs, far: undefined, searchedTo: broken.searchedTo, looked: false };
     const side = below === undefined ? "above" : "below";
-    const usable = isRunning(broken) ? broken : { ...broken, shift: undefined };
-    return { ...searchWithContext(matching, readOld, usable, side, plan), looked: true };
+    const search = (match: Side | undefined, planned: SearchPlan): SearchResult =>
+      searchWithContext(matching, readOld, broken, match, side, planned);
+    return { ...twice(sideOfEdge(broken), trustedSide(broken), plan, search, true), looked: true };
   }
 
   const sideBelow = low > 0 ? sideOf(first) : sideOfEdge(below);
@@ -144,9 +139,42 @@ function findRuns(
   if (sideBelow === undefined && sideAbove === undefined && data.length < MATCH_LENGTH_MIN) {
     return { runs, far: undefined, searchedTo: undefined, looked: false };
   }
-  const stretch = { low, high, below: sideBelow, above: sideAbove };
-  const result = searchStretch(matching, stretch, plan);
+  const search = (known: Side | undefined, planned: SearchPlan): SearchResult => {
+    const lower = below === undefined ? sideBelow : known;
+    const upper = below === undefined ? known : sideAbove;
+    const sides = { below: lower, above: upper, sureBelow: lower, sureAbove: upper };
+    return searchStretch(matching, { low, high, ...sides }, planned);
+  };
+  const own = below === undefined ? sideAbove : sideBelow;
+  const trusted = runs.length === 0 ? trustedSide(broken) : undefined;
+  const result = twice(own, trusted, plan, search, false);
   return { ...result, runs: [...runs, ...result.runs], looked: false };
+}
+
+/**
+ * The match at the edge can be a common header line at a wrong place. When nothing follows it, the
+ * search begins again at the last match that is sure.
+ */
+function twice(
+  known: Side | undefined,
+  trusted: Side | undefined,
+  plan: SearchPlan,
+  search: (known: Side | undefined, plan: SearchPlan) => SearchResult,
+  short: boolean,
+): SearchResult {
+  if (trusted === undefined || trusted.shift === known?.shift) return search(known, plan);
+  if (known !== undefined) {
+    const first = search(known, { ...plan, far: false });
+    const lengthMin = short ? 1 : SHIFT_MATCH_LENGTH_MIN;
+    if (first.runs.some((run) => lengthOf(run) >= lengthMin)) return first;
+  }
+  return search(trusted, plan);
+}
+
+function trustedSide(edge: Edge | undefined): Side | undefined {
+  return edge?.trusted !== undefined && edge.trusted.gap <= TRUSTED_GAP_LENGTH_MAX
+    ? edge.trusted
+    : undefined;
 }
 
 /** What goes on from the neighbouring write; if nothing does, what is the same in place. */
@@ -163,7 +191,7 @@ function edgeRuns(matching: Matching, neighbours: Neighbours): Run[] {
     const high = matching.extendBackward(data.length, above.shift, low);
     if (high < data.length) runs.push({ start: high, end: data.length, shift: above.shift });
   }
-  if (runs.length > 0) return runs;
+  if (runs.length > 0 || isMoving(below) || isMoving(above)) return runs;
 
   // Beside bytes that are new or moved, a few equal ones in place are chance.
   const alone = below === undefined && above === undefined;
@@ -184,7 +212,7 @@ function planOf(
   searchedTo: number | undefined,
 ): SearchPlan {
   const growth = Math.max(0, matching.offset + matching.data.length - matching.old.size);
-  const quiet = last.quietLength > 0;
+  const quiet = isQuiet(last, matching.data.length);
   const shifts = new Set<number>();
   if (!quiet) shifts.add(0);
   if (growth > 0) shifts.add(growth);
@@ -218,60 +246,4 @@ function piecesOf(matching: Matching, runs: readonly Run[]): Piece[] {
   const length = matching.data.length;
   if (at < length) pieces.push({ kind: "new", offset: at, length: length - at });
   return pieces;
-}
-
-function nextState(
-  matching: Matching,
-  last: MoverState,
-  neighbours: Neighbours,
-  found: Found,
-): MoverState {
-  const { data, offset, old } = matching;
-  const { runs } = found;
-  const end = offset + data.length;
-  const growth = end - old.size;
-  const moved = runs.filter((run) => run.shift !== 0 && isLong(run, data.length));
-  const edge = (neighbours.below ?? neighbours.above)?.shift;
-  const moving = edge !== undefined && edge !== 0;
-  const back = backOff(last, data.length, found.far, moved.length > 0, moving);
-  const sizeChange = growth > 0 ? growth : back.quietLength > 0 ? 0 : last.sizeChange;
-  return {
-    start: offset,
-    end,
-    low: nextEdge(matching, neighbours.above, runs[0], found, "low"),
-    high: nextEdge(matching, neighbours.below, runs.at(-1), found, "high"),
-    shifts: withShifts(
-      last.shifts,
-      moved.filter((run) => lengthOf(run) >= SHIFT_MATCH_LENGTH_MIN).map((run) => run.shift),
-    ),
-    sizeChange,
-    appended: false,
-    ...back,
-  };
-}
-
-function isLong(run: Run, dataLength: number): boolean {
-  return lengthOf(run) >= Math.min(SHIFT_MATCH_LENGTH_MIN, dataLength);
-}
-
-/** `neighbour`: the edge that this write adjoined on its other side, from which a gap goes on. */
-function nextEdge(
-  matching: Matching,
-  neighbour: Edge | undefined,
-  run: Run | undefined,
-  found: Found,
-  side: "low" | "high",
-): Edge {
-  const length = matching.data.length;
-  const gapHere = run === undefined ? length : side === "low" ? run.start : length - run.end;
-  const earlier = run === undefined ? (neighbour ?? NO_EDGE) : NO_EDGE;
-  const gap = earlier.gap + gapHere;
-  const short = length < SHORT_WRITE_LENGTH;
-  return {
-    shift: run === undefined ? earlier.shift : run.shift,
-    gap,
-    lookedAt: found.looked || !short ? gap : earlier.lookedAt,
-    searchedTo: run === undefined ? (found.searchedTo ?? earlier.searchedTo) : undefined,
-    replaced: short ? replacedBytes(matching, neighbour, gapHere, side) : undefined,
-  };
 }

@@ -6,6 +6,7 @@
 import {
   EDGE_MATCH_LENGTH_MIN,
   EDIT_LENGTH_MAX,
+  GAP_LENGTH_MAX,
   KEY_LENGTH,
   MATCH_LENGTH_MIN,
   OCCURRENCES_MAX,
@@ -26,6 +27,9 @@ export interface Stretch {
   readonly high: number;
   readonly below: Side | undefined;
   readonly above: Side | undefined;
+  /** The nearest matches that are too long to be chance: only they tell where the content does not stand. */
+  readonly sureBelow: Side | undefined;
+  readonly sureAbove: Side | undefined;
 }
 
 /** The farthest from the expected place that a key is looked for: read at once. */
@@ -39,8 +43,8 @@ function distances(): readonly number[] {
   for (let distance = 0; distance <= RESUME_DISTANCE_MAX;) {
     list.push(distance);
     if (distance < 512) distance += KEY_LENGTH;
-    else if (distance < 2048) distance += 2 * KEY_LENGTH;
-    else distance += 4 * KEY_LENGTH;
+    else if (distance < 2048) distance += 4 * KEY_LENGTH;
+    else distance += 8 * KEY_LENGTH;
   }
   return list;
 }
@@ -53,24 +57,22 @@ export function pays(run: Run, matching: Matching): boolean {
   return atEdge && length >= EDGE_MATCH_LENGTH_MIN;
 }
 
-/** File offset behind which the content of the stretch should stand. */
-export function sourceBelow(matching: Matching, stretch: Stretch): number | undefined {
-  if (stretch.below === undefined) return undefined;
-  return matching.source(stretch.low, stretch.below.shift) - stretch.below.gap;
+/** File offset behind which the content of the stretch should stand, given the match below it. */
+export function sourceBehind(matching: Matching, low: number, below: Side): number {
+  return matching.source(low, below.shift) - below.gap;
 }
 
-/** File offset before which the content of the stretch should stand. */
-export function sourceAbove(matching: Matching, stretch: Stretch): number | undefined {
-  if (stretch.above === undefined) return undefined;
-  return matching.source(stretch.high, stretch.above.shift) + stretch.above.gap;
+/** File offset before which the content of the stretch should stand, given the match above it. */
+export function sourceAhead(matching: Matching, high: number, above: Side): number {
+  return matching.source(high, above.shift) + above.gap;
 }
 
 /** The first run behind the match below. */
 export function searchBehind(matching: Matching, stretch: Stretch): Run | undefined {
-  const { low, high, below } = stretch;
-  const start = sourceBelow(matching, stretch);
-  if (below === undefined || start === undefined) return undefined;
-  const endMax = sourceAbove(matching, stretch) ?? matching.old.size;
+  const { low, high, below, sureAbove } = stretch;
+  if (below === undefined || below.gap > GAP_LENGTH_MAX) return undefined;
+  const start = sourceBehind(matching, low, below);
+  const endMax = sureAbove ? sourceAhead(matching, high, sureAbove) : matching.old.size;
   matching.old.range(start, Math.min(start + below.gap + REACH, endMax));
   for (const distance of DISTANCES) {
     const at = low + distance;
@@ -88,10 +90,10 @@ export function searchBehind(matching: Matching, stretch: Stretch): Run | undefi
 
 /** The last run before the match above. */
 export function searchAhead(matching: Matching, stretch: Stretch): Run | undefined {
-  const { low, high, above } = stretch;
-  const end = sourceAbove(matching, stretch);
-  if (above === undefined || end === undefined) return undefined;
-  const startMin = sourceBelow(matching, stretch) ?? 0;
+  const { low, high, above, sureBelow } = stretch;
+  if (above === undefined || above.gap > GAP_LENGTH_MAX) return undefined;
+  const end = sourceAhead(matching, high, above);
+  const startMin = sureBelow ? sourceBehind(matching, low, sureBelow) : 0;
   matching.old.range(Math.max(end - above.gap - REACH, startMin), end);
   for (const distance of DISTANCES) {
     const at = high - KEY_LENGTH - distance;

@@ -5,6 +5,7 @@
  * An overlay stands for bytes that earlier short WRITEs have just replaced: a mover's source may be
  * among them, and what was written there would only match itself.
  */
+import { assert } from "../../base/assert.ts";
 
 export type ReadOld = (offset: number, length: number) => Buffer;
 
@@ -80,6 +81,13 @@ export class OldContent {
     return { base: start, bytes: window.bytes.subarray(start - window.base, end - window.base) };
   }
 
+  /** The same for a few bytes: they are not kept, so that they do not push out a window that will be needed. */
+  peek(start: number, end: number): Buffer | undefined {
+    const window = this.#find(start, end);
+    if (window !== undefined) return window.bytes.subarray(start - window.base, end - window.base);
+    return this.#bytes(start, end);
+  }
+
   /** The window that has all of [start, end); the one used last comes first. */
   #find(start: number, end: number): Window | undefined {
     for (let i = 0; i < this.#windows.length; i++) {
@@ -95,15 +103,21 @@ export class OldContent {
   }
 
   #read(start: number, end: number): Window | undefined {
-    if (this.work.bytesRead + (end - start) > this.#bytesReadMax) return undefined;
-    const bytes = this.#covered(start, this.#readOld(start, end - start));
-    this.work.reads++;
-    this.work.bytesRead += bytes.length;
-    if (bytes.length === 0) return undefined;
+    const bytes = this.#bytes(start, end);
+    if (bytes === undefined) return undefined;
     const window = { base: start, bytes };
     if (this.#windows.length === WINDOWS_MAX) this.#windows.pop();
     this.#windows.unshift(window);
     return window;
+  }
+
+  #bytes(start: number, end: number): Buffer | undefined {
+    if (this.work.bytesRead + (end - start) > this.#bytesReadMax) return undefined;
+    const bytes = this.#covered(start, this.#readOld(start, end - start));
+    this.work.reads++;
+    this.work.bytesRead += bytes.length;
+    assert(bytes.length === end - start, "the old content is read inside its size");
+    return bytes;
   }
 
   #covered(start: number, bytes: Buffer): Buffer {

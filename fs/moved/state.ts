@@ -5,11 +5,13 @@
  */
 import {
   FAILURES_FREE,
-  FAILURES_FREE_MOVING,
+  FAILURES_MOVING,
   QUIET_LENGTH,
   QUIET_LENGTH_MAX,
+  SEARCHED_PER_QUIET_BYTE,
   SHIFTS_MAX,
 } from "./limits.ts";
+import type { Side } from "./near.ts";
 
 /** One end of the last write. */
 export interface Edge {
@@ -17,6 +19,10 @@ export interface Edge {
   readonly shift: number | undefined;
   /** New bytes between that match and this end; 0: the match goes on. */
   readonly gap: number;
+  /** Length of that match, over all writes that went on with it. */
+  readonly length: number;
+  /** The nearest match that is too long to be a header line that many messages have; it can be the same. */
+  readonly trusted: Side | undefined;
   /** `gap` when short WRITEs last looked for a match. */
   readonly lookedAt: number;
   /** How far the far search went in vain (far.ts). */
@@ -46,6 +52,8 @@ export interface MoverState {
 export const NO_EDGE: Edge = {
   shift: undefined,
   gap: 0,
+  length: 0,
+  trusted: undefined,
   lookedAt: 0,
   searchedTo: undefined,
   replaced: undefined,
@@ -96,24 +104,40 @@ export function afterAppend(
   };
 }
 
-/** Back-off of far searches. `moved`: this WRITE has a match that a mover must have made. */
+/** Whether far searches are still held back in a WRITE of this length. */
+export function isQuiet(state: MoverState, length: number): boolean {
+  return state.quietLength > length;
+}
+
+/** What a WRITE tells about far searches. */
+export interface Outcome {
+  readonly length: number;
+  readonly far: "found" | "failed" | undefined;
+  readonly bytesSearched: number;
+  /** It has a match so long that a mover must have made it. */
+  readonly moved: boolean;
+  /** It adjoins a write that moved bytes. */
+  readonly moving: boolean;
+}
+
+/**
+ * Back-off of far searches. A program that overwrites with fresh bytes soon pays for hardly any; behind
+ * a mover the searches go on for longer, at a rate bound to what it writes.
+ */
 export function backOff(
   state: MoverState,
-  length: number,
-  far: "found" | "failed" | undefined,
-  moved: boolean,
-  moving: boolean,
+  { length, far, bytesSearched, moved, moving }: Outcome,
 ): { failures: number; quietLength: number } {
   if (moved) return { failures: 0, quietLength: 0 };
   const quietLength = Math.max(0, state.quietLength - length);
   if (far !== "failed") return { failures: state.failures, quietLength };
   const failures = state.failures + 1;
-  const beyond = failures - (moving ? FAILURES_FREE_MOVING : FAILURES_FREE);
-  if (beyond < 0) return { failures, quietLength };
-  return {
-    failures,
-    quietLength: Math.min(QUIET_LENGTH * 2 ** Math.min(beyond, 32), QUIET_LENGTH_MAX),
-  };
+  if (failures < FAILURES_FREE) return { failures, quietLength };
+  if (moving && failures < FAILURES_MOVING) {
+    return { failures, quietLength: Math.ceil(bytesSearched / SEARCHED_PER_QUIET_BYTE) };
+  }
+  const doublings = Math.min(failures - (moving ? FAILURES_MOVING : FAILURES_FREE), 32);
+  return { failures, quietLength: Math.min(QUIET_LENGTH * 2 ** doublings, QUIET_LENGTH_MAX) };
 }
 
 export function withShifts(

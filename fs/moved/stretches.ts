@@ -3,9 +3,15 @@
  * cost, then the same for what is left on both sides of what they find.
  */
 import { type Direction, searchFar } from "./far.ts";
-import { KEY_LENGTH, RESUME_DISTANCE_MAX, SHIFT_MATCH_LENGTH_MIN } from "./limits.ts";
-import type { Matching, Run } from "./matching.ts";
-import { pays, searchAhead, searchBehind, type Stretch } from "./near.ts";
+import {
+  FAR_FAILURES_MAX,
+  FAR_GAP_MIN,
+  KEY_LENGTH,
+  RESUME_DISTANCE_MAX,
+  SHIFT_MATCH_LENGTH_MIN,
+} from "./limits.ts";
+import { lengthOf, type Matching, type Run } from "./matching.ts";
+import { pays, searchAhead, searchBehind, type Side, type Stretch } from "./near.ts";
 
 export interface SearchPlan {
   /** Shifts that are tried at a few places before anything is searched. */
@@ -28,53 +34,80 @@ export function searchStretch(matching: Matching, whole: Stretch, plan: SearchPl
   const runs: Run[] = [];
   const stretches: Stretch[] = [whole];
   let far: SearchResult["far"];
+  let farFailures = 0;
   let searchedTo = plan.searchedTo;
   for (;;) {
     const stretch = stretches.pop();
     if (stretch === undefined) return { runs, far, searchedTo };
-    const { low, high, below, above } = stretch;
+    const { low, high } = stretch;
     if (high - low < KEY_LENGTH || matching.old.size === 0) continue;
 
     const behind = searchBehind(matching, stretch);
     if (behind !== undefined) {
       // Every key between the match below and this one was looked for already.
       runs.push(behind);
-      stretches.push({ low: behind.end, high, below: sideOf(behind), above });
+      stretches.push(restAbove(stretch, behind));
       continue;
     }
     const ahead = searchAhead(matching, stretch);
     if (ahead !== undefined) {
       runs.push(ahead);
-      stretches.push({ low, high: ahead.start, below, above: sideOf(ahead) });
+      stretches.push(restBelow(stretch, ahead));
       continue;
     }
     let run = probe(matching, stretch, plan.shifts);
-    if (run === undefined && plan.far && far !== "failed" && mayBeFar(stretch)) {
+    if (run === undefined && plan.far && farFailures < FAR_FAILURES_MAX && mayBeFar(stretch)) {
       const result = searchFar(matching, stretch, plan.direction, searchedTo);
       run = result.run;
-      far = run === undefined ? "failed" : "found";
-      searchedTo = run === undefined ? result.searchedTo : undefined;
+      const between = stretch.sureBelow !== undefined && stretch.sureAbove !== undefined;
+      // A short one may be chance: it is used, but does not tell where the content went.
+      if (run !== undefined && (isSure(run) || 2 * lengthOf(run) >= high - low)) {
+        far = "found";
+        searchedTo = undefined;
+      } else if (!between) {
+        farFailures++;
+        if (far === undefined) {
+          far = "failed";
+          searchedTo = result.searchedTo;
+        }
+      }
     }
     if (run === undefined) continue;
     runs.push(run);
-    stretches.push({ low, high: run.start, below, above: sideOf(run) });
-    stretches.push({ low: run.end, high, below: sideOf(run), above });
+    stretches.push(restBelow(stretch, run), restAbove(stretch, run));
   }
 }
 
-function sideOf(run: Run): { shift: number; gap: number } {
-  return { shift: run.shift, gap: 0 };
+function restAbove(stretch: Stretch, run: Run): Stretch {
+  const below = { shift: run.shift, gap: 0 };
+  const sureBelow = isSure(run) ? below : farther(stretch.sureBelow, run.end - stretch.low);
+  return { ...stretch, low: run.end, below, sureBelow };
 }
 
-/** Between two matches of one WRITE there are edited bytes; a far place is likely only for long ones. */
-function mayBeFar(stretch: Stretch): boolean {
-  const between = stretch.below !== undefined && stretch.above !== undefined;
-  return stretch.high - stretch.low >= (between ? SHIFT_MATCH_LENGTH_MIN : KEY_LENGTH);
+function restBelow(stretch: Stretch, run: Run): Stretch {
+  const above = { shift: run.shift, gap: 0 };
+  const sureAbove = isSure(run) ? above : farther(stretch.sureAbove, stretch.high - run.start);
+  return { ...stretch, high: run.start, above, sureAbove };
+}
+
+function isSure(run: Run): boolean {
+  return lengthOf(run) >= SHIFT_MATCH_LENGTH_MIN;
+}
+
+function farther(side: Side | undefined, length: number): Side | undefined {
+  return side && { shift: side.shift, gap: side.gap + length };
+}
+
+/** A few new bytes beside a match are an edit, behind which the content goes on. */
+function mayBeFar({ low, high, below, above }: Stretch): boolean {
+  if (below === undefined && above === undefined) return true;
+  return high - low + (below?.gap ?? 0) + (above?.gap ?? 0) >= FAR_GAP_MIN;
 }
 
 /** Tries the shifts known from elsewhere at a few places. */
 function probe(matching: Matching, stretch: Stretch, shifts: readonly number[]): Run | undefined {
-  const { low, high } = stretch;
+  const { low, high, below, above } = stretch;
+  const alone = below === undefined && above === undefined;
   const last = high - KEY_LENGTH;
   const places = new Set([low, last, low + ((last - low) >> 1)]);
   for (let distance = 2 * RESUME_DISTANCE_MAX; distance < last - low; distance *= 2) {
@@ -85,7 +118,8 @@ function probe(matching: Matching, stretch: Stretch, shifts: readonly number[]):
     for (const shift of shifts) {
       if (!matching.keyStands(at, shift)) continue;
       const run = matching.runAround(at, shift, low, high);
-      if (pays(run, matching)) return run;
+      // Beside a known match a header line that stands at an earlier shift too would lead away from it.
+      if (alone ? pays(run, matching) : lengthOf(run) >= SHIFT_MATCH_LENGTH_MIN) return run;
     }
   }
   return undefined;
