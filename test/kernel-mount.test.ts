@@ -196,7 +196,8 @@ os.fsync(fd); os.fdatasync(fd)
     t.same(output.trim().split("\n"), [
       "1",
       "True",
-      ...["ENOTTY", "ENOTTY"],
+      "ENOTTY",
+      "ENOTTY",
       "b'dcba'",
       "6 255",
       "10",

@@ -8,60 +8,42 @@ import type { Waiting } from "./outcome.ts";
 
 const earlyMax = 64;
 
-interface Entry {
-  readonly waiting: Waiting;
-  readonly answerInterrupted: () => void;
-}
-
 export class Interrupts {
-  readonly #waiting = new Map<number, Entry>();
+  readonly #waiting = new Map<number, Waiting>();
   readonly #early = new Set<number>();
 
   /**
-   * The request waits from now on; `answerInterrupted` sends EINTR for it. The number is the request's unique as
-   * a plain number: the kernel counts them up from 0, so 53 bits are enough.
+   * The request waits from now on. The number is its unique as a plain number: the kernel counts them up from 0,
+   * so 53 bits are enough.
    */
-  add(unique: number, waiting: Waiting, answerInterrupted: () => void): void {
-    this.#waiting.set(unique, { waiting, answerInterrupted });
-    if (this.#early.delete(unique)) this.interrupt(unique);
+  add(unique: number, waiting: Waiting): void {
+    this.#waiting.set(unique, waiting);
+    if (this.#early.delete(unique)) waiting.interrupt?.();
   }
 
-  /** The request's outcome is there. False when it was answered by an interrupt: the outcome is to be dropped. */
-  remove(unique: number): boolean {
-    return this.#waiting.delete(unique);
+  /** The request's outcome is there. */
+  remove(unique: number): void {
+    this.#waiting.delete(unique);
   }
 
   interrupt(unique: number): void {
-    const entry = this.#waiting.get(unique);
-    if (entry === undefined) {
-      this.#early.add(unique);
-      if (this.#early.size > earlyMax) {
-        for (const oldest of this.#early) {
-          this.#early.delete(oldest);
-          break;
-        }
-      }
+    const waiting = this.#waiting.get(unique);
+    if (waiting !== undefined) {
+      waiting.interrupt?.();
       return;
     }
-    this.#interruptEntry(unique, entry);
+    this.#early.add(unique);
+    if (this.#early.size <= earlyMax) return;
+    const [oldest] = this.#early;
+    if (oldest !== undefined) this.#early.delete(oldest);
   }
 
   /** The connection is gone: nobody waits any more for what has not been decided yet. */
   interruptAll(): void {
-    for (const [unique, entry] of this.#waiting) this.#interruptEntry(unique, entry);
+    for (const waiting of this.#waiting.values()) waiting.interrupt?.();
   }
 
   get waitingCount(): number {
     return this.#waiting.size;
-  }
-
-  #interruptEntry(unique: number, { waiting, answerInterrupted }: Entry): void {
-    if (waiting.onInterrupt === "finish") return;
-    if (waiting.onInterrupt === "answer") {
-      this.#waiting.delete(unique);
-      answerInterrupted();
-      return;
-    }
-    waiting.onInterrupt();
   }
 }

@@ -4,22 +4,22 @@ import type { Reply } from "./reply.ts";
 import type { Request } from "./request.ts";
 import type { Session } from "./session.ts";
 
-/**
- * What an INTERRUPT does to a request that waits:
- * - "finish": nothing, its outcome is decided or cannot be undone (fsync, a deliver, a lock's unlock);
- * - "answer": EINTR at once, the outcome is thrown away, for it changes nothing;
- * - a function: tells the operation, which then ends the wait itself.
- */
-export type OnInterrupt = "finish" | "answer" | (() => void);
+/** Tells the operation that nobody wants to wait any longer; it then ends the wait itself, with EINTR. */
+export type Interrupt = () => void;
 
 /** A request that waits. The encoder runs in the same turn in which its reply is sent. */
 export class Waiting {
   readonly encoder: Promise<() => Errno | number>;
-  readonly onInterrupt: OnInterrupt;
+  /**
+   * undefined: an INTERRUPT changes nothing. So it is for all that ends by itself: an fsync or a deliver whose
+   * outcome is decided, a read of the control file, which would lose the reply that it took out, and a read of
+   * a file or directory, of which no program expects EINTR.
+   */
+  readonly interrupt: Interrupt | undefined;
 
-  constructor(encoder: Promise<() => Errno | number>, onInterrupt: OnInterrupt) {
+  constructor(encoder: Promise<() => Errno | number>, interrupt: Interrupt | undefined) {
     this.encoder = encoder;
-    this.onInterrupt = onInterrupt;
+    this.interrupt = interrupt;
   }
 }
 
@@ -32,11 +32,11 @@ export type Handler = (session: Session, request: Request, reply: Reply) => Outc
 export function whenDone<T>(
   soon: T | Promise<T>,
   encode: (value: T) => Errno | number,
-  onInterrupt: OnInterrupt = "finish",
+  interrupt?: Interrupt,
 ): Outcome {
   if (!(soon instanceof Promise)) return encode(soon);
   return new Waiting(
     soon.then((value) => () => encode(value)),
-    onInterrupt,
+    interrupt,
   );
 }

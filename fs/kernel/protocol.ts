@@ -6,7 +6,7 @@
  * broken invariant of the operations throws is answered with EIO and handed to `fatal`, which must end
  * the process.
  */
-import { EINTR, EINVAL, EIO, ENOSYS, EPROTO } from "../../base/errno.ts";
+import { EINVAL, EIO, ENOSYS, EPROTO } from "../../base/errno.ts";
 import type { Errno } from "../../base/errno.ts";
 import type { Operations } from "../operations.ts";
 import { StoreError } from "../store/errors.ts";
@@ -114,13 +114,11 @@ export class Protocol {
   #wait(uniqueLow: number, uniqueHigh: number, waiting: Waiting): void {
     const unique = uniqueLow + uniqueHigh * word;
     const interrupts = this.#interrupts;
-    interrupts.add(unique, waiting, () => {
-      this.#reply.reset();
-      this.#answer(uniqueLow, uniqueHigh, EINTR);
-    });
+    interrupts.add(unique, waiting);
     waiting.encoder.then(
       (encode) => {
-        if (!interrupts.remove(unique) || this.#ended) return;
+        interrupts.remove(unique);
+        if (this.#ended) return;
         this.#reply.reset();
         let outcome: Errno | number;
         try {

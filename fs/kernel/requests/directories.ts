@@ -46,18 +46,14 @@ function list(session: Session, request: Request, reply: Reply, plus: Caller | u
   const countMax = Math.max(1, Math.floor(lengthMax / (fixed + nameLengthTypical)));
   const cookie = Math.max(0, offset - ownEntries);
   if (!Number.isSafeInteger(offset)) return 0;
-  return whenDone(
-    session.operations.readDirectory(parent, handle, cookie, countMax),
-    (result) => {
-      if (isErrno(result)) return result;
-      const writer = new EntryWriter(session, reply, parent, lengthMax, plus);
-      if (offset < 1) writer.dot(".", parent, 1);
-      if (offset < 2) writer.dot("..", session.operations.parentOf(parent), 2);
-      for (const entry of result) if (!writer.entry(entry)) break;
-      return writer.finish();
-    },
-    "answer",
-  );
+  return whenDone(session.operations.readDirectory(parent, handle, cookie, countMax), (result) => {
+    if (isErrno(result)) return result;
+    const writer = new EntryWriter(session, reply, parent, lengthMax, plus);
+    if (offset < 1) writer.dot(".", parent, 1);
+    if (offset < 2) writer.dot("..", session.operations.parentOf(parent), 2);
+    for (const entry of result) if (!writer.entry(entry)) break;
+    return writer.finish();
+  });
 }
 
 class EntryWriter {

@@ -57,12 +57,10 @@ export const open: Handler = (session, request, reply) => {
   return openOut.sizeof;
 };
 
-/** A read of a stream is let finish when interrupted: the bytes that it took out would be lost. */
 export const read: Handler = (session, request, reply) => {
   const handle = request.u64(readIn.fh);
   const offset = request.u64(readIn.offset);
   const length = Math.min(request.u32(readIn.size), session.options.transferLengthMax);
-  const stream = session.openFile(handle)?.stream === true;
   if (!Number.isSafeInteger(offset + length)) return 0;
   return whenDone(
     session.operations.read(request.node, handle, offset, length, request.caller),
@@ -74,7 +72,6 @@ export const read: Handler = (session, request, reply) => {
       reply.tail = result;
       return 0;
     },
-    stream ? "finish" : "answer",
   );
 };
 
