@@ -74,7 +74,7 @@ export class Spool {
     const store = await Store.open(storeDirectory, storeOptions(options));
     try {
       const spool = new Spool(store, options);
-      await spool.#start();
+      spool.#start();
       return spool;
     } catch (error) {
       await store.close();
@@ -82,8 +82,8 @@ export class Spool {
     }
   }
 
-  async #start(): Promise<void> {
-    await this.#files.orphans.dropLeftOver();
+  #start(): void {
+    this.#files.orphans.dropLeftOver();
     this.#deliveries.start();
     this.#timer = setInterval(() => {
       this.#deliveries.tick();

@@ -6,6 +6,7 @@ import {
   EINVAL,
   EISDIR,
   ENODATA,
+  ENOENT,
   ENOSPC,
   ENXIO,
   EOPNOTSUPP,
@@ -410,6 +411,7 @@ t.test("the end of a large orphan takes turns", async (t) => {
     commit(changes);
   };
   h.files.forget(ino);
+  t.equal(h.files.link(ino, ROOT, "late"), ENOENT, "what is being dropped gets no name");
   await h.files.orphans.idle();
   t.equal(h.store.inode(ino), undefined);
   t.ok(sizes.length >= 5, `${sizes.length} turns`);

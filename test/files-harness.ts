@@ -73,7 +73,8 @@ export class Harness {
       settled: () => undefined,
       isKnown: this.#options.isKnown ?? (() => true),
     });
-    await this.files.orphans.dropLeftOver();
+    this.files.orphans.dropLeftOver();
+    await this.files.orphans.idle();
   }
 
   async reopen(): Promise<void> {

@@ -172,6 +172,7 @@ export function link(
   const { store } = context;
   const inode = store.inode(ino);
   if (inode === undefined) return ESTALE;
+  if (context.orphans.isEnding(ino)) return ENOENT;
   if (isDirectory(inode.mode)) return EPERM;
   const directory = vacancy(store, newParent, newName);
   if (typeof directory === "number") return directory;

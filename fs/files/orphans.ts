@@ -84,10 +84,17 @@ export class Orphans {
     this.#run();
   }
 
-  /** Before the mount: drops those that an earlier run left, which nobody can know. */
-  async dropLeftOver(): Promise<void> {
+  /**
+   * Before the mount: those that an earlier run left, which nobody can know, are dropped while the file
+   * system goes on; a start does not wait for the end of a large one.
+   */
+  dropLeftOver(): void {
     for (const ino of this.#store.orphans()) this.#enqueue(ino);
-    await this.idle();
+  }
+
+  /** Whether the inode's bytes are on their way out: it is too late to give it a name. */
+  isEnding(ino: number): boolean {
+    return this.#queued.has(ino);
   }
 
   /** Resolves when nothing is being dropped. */
@@ -114,8 +121,8 @@ export class Orphans {
     for (const ino of this.#queued) {
       try {
         for (let look = FIRST_LOOK; look > 0;) {
-          look = dropTail(this.#store, ino, look);
           await nextTurn();
+          look = dropTail(this.#store, ino, look);
         }
       } catch (error) {
         // The disk is full or failing. The inode stays queued, and the next tick tries again.
