@@ -79,7 +79,7 @@ export async function checkStore(
     const check = new Check(store.internals(), progress);
     await store.checkpoint();
     await check.run();
-    return check.report(store, indexRebuilt);
+    return check.report(store, indexRebuilt || store.indexRebuilt);
   } finally {
     await store.close();
   }

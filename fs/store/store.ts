@@ -96,6 +96,8 @@ export class Store {
   readonly directory: string;
   /** What the start had to do. */
   recovered: Recovered = { end: { segment: 0, offset: 0 }, bytes: 0, tornBytes: 0 };
+  /** Whether the start made the index anew from the log: it was asked to, or LevelDB could not open it. */
+  indexRebuilt = false;
   readonly #options: StoreOptions;
   readonly #lock: number;
   readonly #files: SegmentFiles;
@@ -131,8 +133,10 @@ export class Store {
     let index: IndexDb | undefined;
     try {
       if (options.rebuildIndex === true) IndexDb.remove(directory);
-      index = await IndexDb.open(directory);
+      const opened = await openIndex(directory);
+      index = opened.index;
       const store = new Store(directory, lock, index, options);
+      store.indexRebuilt = opened.rebuilt || options.rebuildIndex === true;
       await store.#recover();
       return store;
     } catch (error) {
@@ -488,6 +492,18 @@ export class Store {
         target: Buffer.alloc(0),
       },
     ]);
+  }
+}
+
+/** An index that cannot be opened is made anew: everything in it comes from the log. */
+async function openIndex(directory: string): Promise<{ index: IndexDb; rebuilt: boolean }> {
+  try {
+    return { index: await IndexDb.open(directory), rebuilt: false };
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.code !== "STORE_DAMAGED") throw error;
+    process.emitWarning(`${error.message}; it is made anew from the log`);
+    IndexDb.remove(directory);
+    return { index: await IndexDb.open(directory), rebuilt: true };
   }
 }
 
