@@ -1,0 +1,65 @@
+/** How a command ends when it cannot do what it was asked: one line on stderr, and an exit code. */
+
+import { InvariantError } from "../base/assert.ts";
+import { MountError } from "../fs/mounted.ts";
+import { StoreError } from "../fs/store/errors.ts";
+
+export const EXIT_FAILED = 1;
+export const EXIT_USAGE = 2;
+/** fsck: errors are left, as fsck(8) says it. */
+export const EXIT_ERRORS_LEFT = 4;
+
+export class CommandFailure extends Error {
+  override name = "CommandFailure";
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode: number = EXIT_FAILED, options?: ErrorOptions) {
+    super(message, options);
+    this.exitCode = exitCode;
+  }
+}
+
+export class UsageFailure extends CommandFailure {
+  constructor(message: string) {
+    super(message, EXIT_USAGE);
+  }
+}
+
+const systemMessages: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EISDIR: "is a directory",
+  ELOOP: "too many symbolic links",
+  ENAMETOOLONG: "the name is too long",
+  ENOENT: "no such file or directory",
+  ENOSPC: "no space left",
+  ECONNABORTED: "the process that served this mount is gone (onespool umount frees it)",
+  ENOTCONN: "the process that served this mount is gone (onespool umount frees it)",
+  ENOTDIR: "not a directory",
+  EPERM: "not permitted",
+  EROFS: "read-only file system",
+};
+
+/** What is wrong, for people: a system call's error without the call, its numbers and its stack. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as NodeJS.ErrnoException;
+  const known = code === undefined ? undefined : systemMessages[code];
+  return known ?? (error.message.split("\n")[0] || error.name);
+}
+
+/** Its message names the place already. */
+function isComplete(error: unknown): boolean {
+  return [CommandFailure, InvariantError, MountError, StoreError].some(
+    (type) => error instanceof type,
+  );
+}
+
+/** Runs a step on a path and names that path when it fails. */
+export async function about<T>(path: string, step: () => T | Promise<T>): Promise<T> {
+  try {
+    return await step();
+  } catch (error) {
+    if (isComplete(error)) throw error;
+    throw new CommandFailure(`${path}: ${reasonOf(error)}`, EXIT_FAILED, { cause: error });
+  }
+}

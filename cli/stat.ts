@@ -1,0 +1,95 @@
+/** `onespool stat`: what a store, a mount or a file holds, and what that takes. */
+import { lstat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { Command } from "commander";
+import type { ClientStatistics } from "../fs/hints/client.ts";
+import { about, CommandFailure } from "./failure.ts";
+import { isOnespool, mountAt, readMounts } from "./mountinfo.ts";
+import { bytes, grouped } from "./numbers.ts";
+import { readMountpoint } from "./paths.ts";
+import { Progress } from "./progress.ts";
+import { findPlace, withHints } from "./spool-paths.ts";
+
+const help = `
+PATH is the directory of a store, a mount point, or a file in a mount. A store that is in
+use is asked through its mount. Everybody gets logicalBytes; root also gets what would tell
+whether somebody else has the same message.`;
+
+/** In the order of printing: how a number is called, and whether it counts bytes. */
+const rows: readonly (readonly [keyof ClientStatistics, string, "bytes" | "count"])[] = [
+  ["logicalBytes", "logical", "bytes"],
+  ["storedBytes", "stored", "bytes"],
+  ["sharedBytes", "shared", "bytes"],
+  ["files", "files", "count"],
+  ["directories", "directories", "count"],
+  ["units", "units", "count"],
+  ["segments", "segments", "count"],
+  ["segmentBytes", "in segments", "bytes"],
+  ["deadBytes", "dead", "bytes"],
+  ["pending", "pending deliveries", "count"],
+  ["pendingNames", "pending names", "count"],
+  ["indexLagBytes", "index lags", "bytes"],
+  ["indexLagExtents", "index lags (extents)", "count"],
+];
+
+async function ofStore(store: string): Promise<ClientStatistics> {
+  const mountpoint = readMountpoint(store);
+  const entry = mountpoint === undefined ? undefined : mountAt(readMounts(), mountpoint);
+  if (mountpoint !== undefined && entry?.source === store && isOnespool(entry)) {
+    return withHints(mountpoint, (client) => client.statistics());
+  }
+  const { Store } = await import("../fs/store/store.ts");
+  const progress = new Progress();
+  const opened = await Store.open(store, {
+    onProgress: (done, total) => progress.show(`opening: ${bytes(done)} of ${bytes(total)}`),
+  });
+  progress.clear();
+  try {
+    return opened.statistics();
+  } finally {
+    await opened.close();
+  }
+}
+
+async function statistics(given: string): Promise<ClientStatistics> {
+  const place = await findPlace(given);
+  if (place !== undefined) {
+    const path = place.path === "" ? [] : ([place.path] as const);
+    return withHints(place.mountpoint, (client) => client.statistics(...path));
+  }
+  const { isStore } = await import("../fs/store/directory.ts");
+  await about(given, () => lstat(given));
+  if (!isStore(given)) {
+    throw new CommandFailure(`${given}: not a store, not a mounted spool and no file in one`);
+  }
+  return about(given, () => ofStore(resolve(given)));
+}
+
+function asText(found: ClientStatistics): string {
+  return rows
+    .filter(([key]) => found[key] !== undefined)
+    .map(([key, label, kind]) => {
+      const value = found[key]!;
+      return `${label.padEnd(22)}${kind === "bytes" ? bytes(value) : grouped(value)}\n`;
+    })
+    .join("");
+}
+
+function asJson(found: ClientStatistics): string {
+  const known = rows.flatMap(([key]) => (found[key] === undefined ? [] : [[key, found[key]]]));
+  return `${JSON.stringify(Object.fromEntries(known), undefined, 2)}\n`;
+}
+
+async function stat(path: string, options: { json?: boolean }): Promise<void> {
+  const found = await statistics(path);
+  process.stdout.write(options.json === true ? asJson(found) : asText(found));
+}
+
+export function statCommand(): Command {
+  return new Command("stat")
+    .description("what a store, a mount or a file holds and what it costs")
+    .argument("<path>", "store, mount point, or a file in a mount")
+    .option("--json", "print JSON")
+    .addHelpText("after", help)
+    .action(stat);
+}
