@@ -19,6 +19,15 @@ import {
 import { StoreError } from "./errors.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 
+/**
+ * A sync that only one waits for is made in this thread while syncs are faster than this (an average): the way
+ * through a pool thread and back costs a lone writer about as much as the sync itself. Others wait no
+ * longer than for one such sync, and those who come meanwhile share the next one.
+ */
+const INLINE_SYNC_MS_MAX = 0.7;
+/** The weight of the newest sync in the average. */
+const SYNC_MS_WEIGHT = 0.1;
+
 export interface LogPosition {
   readonly segment: number;
   readonly offset: number;
@@ -41,7 +50,9 @@ export class Log {
   /** Bytes appended and bytes known to be durable since this log was opened. */
   #appended = 0;
   #synced = 0;
+  /** A sync is under way, or will start in this turn's check phase. */
   #syncing = false;
+  #syncMs = INLINE_SYNC_MS_MAX / 2;
   #waiters: Waiter[] = [];
   #failure: StoreError | undefined;
   /** Syncs that ended well, for statistics. */
@@ -140,13 +151,31 @@ export class Log {
   #startSync(): void {
     if (this.#syncing || this.#waiters.length === 0) return;
     this.#syncing = true;
+    // Behind the requests that have already arrived: they join.
+    setImmediate(() => this.#sync());
+  }
+
+  #sync(): void {
     const upTo = this.#appended;
-    this.#files.sync(this.#segment, (error) => {
+    const start = performance.now();
+    const done = (error: StoreError | undefined): void => {
+      this.#syncMs += (performance.now() - start - this.#syncMs) * SYNC_MS_WEIGHT;
       this.#syncing = false;
       if (error === undefined) this.#settle(upTo);
       else this.#fail(error);
       this.#startSync();
-    });
+    };
+    if (this.#waiters.length > 1 || this.#syncMs > INLINE_SYNC_MS_MAX) {
+      this.#files.sync(this.#segment, done);
+      return;
+    }
+    let failure: StoreError | undefined;
+    try {
+      this.#files.syncNow(this.#segment);
+    } catch (error) {
+      failure = error as StoreError;
+    }
+    done(failure);
   }
 
   #settle(upTo: number): void {
