@@ -376,3 +376,21 @@ await test(
     });
   },
 );
+
+await test(
+  "a mount that somebody detaches ends with its last open file",
+  { skip: canMount() ? false : "/dev/fuse cannot be opened", timeout: 60_000 },
+  async (t) => {
+    const mount = new ServedMount();
+    t.teardown(() => mount.end());
+    await mount.printed("mounted\n");
+    const file = await fs.open(mount.path("box"), "wx+");
+    const [program, flags] = process.getuid!() === 0 ? ["umount", "-l"] : ["fusermount", "-uz"];
+    await once(spawn(program, [flags, mount.mountpoint], { stdio: "ignore" }), "exit");
+    t.same(await fs.readdir(mount.mountpoint), []);
+    await file.write("still there");
+    t.equal((await file.stat()).size, 11);
+    await file.close();
+    t.match(await mount.printed("unmounted"), "unmounted, 1 files");
+  },
+);
