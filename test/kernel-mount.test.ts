@@ -147,6 +147,20 @@ t.test(
   },
 );
 
+t.test("a process can die while its invalidation waits", { skip }, async (t) => {
+  const mount = await mounted(t, {}, "ignore");
+  await mount.tell({ do: "put", name: "f", text: "abc" });
+  await mount.tell({ do: "slow", name: "f" });
+  const reading = mount.sh("cat f");
+  while ((await mount.state()).slowReads === 0);
+  const appended = mount.tell({ do: "append", name: "f", text: "def" });
+  await mount.tell({ do: "break" });
+  await run(["stat", join(mount.directory, "x")]);
+  t.equal(await mount.exited, 1);
+  t.equal(await appended, undefined);
+  t.not((await reading).code, 0);
+});
+
 t.test("O_APPEND set by fcntl is honoured and seen at the right place", { skip }, async (t) => {
   const mount = await mounted(t);
   await mount.tell({ do: "put", name: "f", text: "abc" });
