@@ -23,6 +23,7 @@ import { Inode } from "./inode.ts";
 import { Pending } from "./pending.ts";
 import type { ReferenceEffect } from "./references.ts";
 import { addReferences, bytesReferenced, isUnreferenced } from "./references.ts";
+import type { SegmentUse } from "./segment-use.ts";
 import type { State } from "./state.ts";
 import type { Unit } from "./unit.ts";
 
@@ -78,32 +79,42 @@ export function apply(state: State, change: Change): void {
   }
 }
 
-/** A unit frame: its bytes are in the log; a frame of a known unit says where its bytes stand now. */
+/** A unit frame in the log. One of a known unit says where its bytes stand now. */
 export function applyUnit(state: State, unit: Unit): void {
   const known = state.unit(unit.id);
+  if (known === undefined) {
+    addUnit(state, unit);
+    return;
+  }
+  const live = bytesReferenced(known.runs, 1);
+  const from = state.segmentUse(known.segment);
+  state.touch(from);
+  from.liveBytes -= live;
+  countUnitBytes(state, unit).liveBytes += live;
+  state.touch(known);
+  known.segment = unit.segment;
+  known.position = unit.position;
+  known.chunks = unit.chunks;
+}
+
+/** A unit whose id was never used before. */
+export function addUnit(state: State, unit: Unit): void {
+  countUnitBytes(state, unit);
+  state.counters.nextUnit = Math.max(state.counters.nextUnit, unit.id + 1);
+  state.touch(unit);
+  state.units.set(unit.id, unit);
+  state.unlinked.add(unit.id);
+  state.counters.units++;
+}
+
+function countUnitBytes(state: State, unit: Unit): SegmentUse {
   let stored = 0;
   for (const chunk of unit.chunks) stored += chunk.length;
   const use = state.segmentUse(unit.segment);
   state.touch(use);
   use.unitBytes += stored;
   state.counters.unitBytes += stored;
-  state.counters.nextUnit = Math.max(state.counters.nextUnit, unit.id + 1);
-  if (known !== undefined) {
-    const live = bytesReferenced(known.runs, 1);
-    const from = state.segmentUse(known.segment);
-    state.touch(from);
-    from.liveBytes -= live;
-    use.liveBytes += live;
-    state.touch(known);
-    known.segment = unit.segment;
-    known.position = unit.position;
-    known.chunks = unit.chunks;
-    return;
-  }
-  state.touch(unit);
-  state.units.set(unit.id, unit);
-  state.unlinked.add(unit.id);
-  state.counters.units++;
+  return use;
 }
 
 /** A unit that nobody came to reference: its space in the log is dead. */

@@ -12,7 +12,7 @@ import { assert } from "../../base/assert.ts";
 import { ByteReader, ByteWriter } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
 import { S_IFDIR } from "../attributes.ts";
-import { apply, applyUnit, dropUnlinked } from "./apply.ts";
+import { addUnit, apply, dropUnlinked } from "./apply.ts";
 import type { Change, Extent } from "./change.ts";
 import { encodeChanges } from "./change-codec.ts";
 import { writeCheckpoint } from "./checkpoint.ts";
@@ -220,7 +220,7 @@ export class Store {
     const id = this.#state.counters.nextUnit++;
     const chunks = chunksOf(parts, chunkLengths);
     const place = this.#log.queueUnit(id, chunks, parts);
-    applyUnit(this.#state, new Unit(id, place.segment, place.offset, chunks));
+    addUnit(this.#state, new Unit(id, place.segment, place.offset, chunks));
     this.#queuedUnits.push(id);
     this.#dirty = true;
     return id;
