@@ -165,13 +165,13 @@ export class Deliveries {
       throw error;
     }
     for (const pend of pends) this.#wait(this.#waiting.add(pend));
-    const told: Promise<void>[] = [];
+    const told = new Set<Promise<void>>();
     for (let k = 0; k < notices.length; k += 2) {
       const done = this.#invalidations.start(notices[k] as number, notices[k + 1] as number);
-      if (done !== undefined) told.push(done);
+      if (done !== undefined) told.add(done);
     }
     await this.#store.durable();
-    if (told.length > 0) await Promise.all(told);
+    if (told.size > 0) await Promise.all(told);
     return { delivered: mailboxes.length, pending: pends.length };
   }
 

@@ -10,6 +10,8 @@ import type { Invalidator } from "../operations.ts";
 export class Invalidations {
   #invalidator: Invalidator | undefined;
   readonly #underWay = new Map<number, Promise<void>>();
+  /** The inodes of the notice that was started last: those of one delivery come with one promise. */
+  #last: { readonly told: Promise<void>; readonly inodes: number[] } | undefined;
 
   /** Without a binding nothing is cached and nothing has to be told. */
   use(invalidator: Invalidator | undefined): void {
@@ -24,12 +26,22 @@ export class Invalidations {
     const done = this.#invalidator?.invalidate(ino, offset);
     if (done === undefined) return undefined;
     const earlier = this.#underWay.get(ino);
-    const all = earlier === undefined ? done : both(earlier, done);
-    const tracked = all.finally(() => {
-      if (this.#underWay.get(ino) === tracked) this.#underWay.delete(ino);
-    });
-    this.#underWay.set(ino, tracked);
-    return tracked;
+    if (earlier === done) return done;
+    const told = earlier === undefined ? done : both(earlier, done);
+    this.#underWay.set(ino, told);
+    if (this.#last?.told === told) this.#last.inodes.push(ino);
+    else void this.#track(told, ino);
+    return told;
+  }
+
+  async #track(told: Promise<void>, ino: number): Promise<void> {
+    const last = { told, inodes: [ino] };
+    this.#last = last;
+    await told;
+    for (const inode of last.inodes) {
+      if (this.#underWay.get(inode) === told) this.#underWay.delete(inode);
+    }
+    if (this.#last === last) this.#last = undefined;
   }
 
   /** Resolves when the kernel knows all that has happened to the inode; undefined when it does now. */
