@@ -10,7 +10,7 @@ import { describeMachine, refusal } from "./machine.ts";
 import { Native } from "./native.ts";
 import { HELP, parseOptions, type Options } from "./options.ts";
 import { appendRow } from "./rows/append.ts";
-import { deliverRows, finishDeliverRows } from "./rows/deliver.ts";
+import { deliverKnownRow, deliverRows, finishDeliverRows } from "./rows/deliver.ts";
 import { memoryRow } from "./rows/memory.ts";
 import { readRow } from "./rows/read.ts";
 import { requestsRow } from "./rows/requests.ts";
@@ -26,6 +26,7 @@ interface Row {
 
 const ROWS: readonly Row[] = [
   ...deliverRows,
+  deliverKnownRow,
   writtenRow,
   readRow,
   appendRow,
@@ -94,7 +95,7 @@ async function measureRows(
       print(`\n${row.name}: could not be measured: ${describe(error)}`);
       await destroyAll();
     }
-    if (row === rows.findLast((each) => each.name.startsWith("deliver-"))) {
+    if (row === rows.findLast(({ name }) => name.startsWith("deliver-"))) {
       await finishDeliverRows(workspace).catch((error: unknown) => progress(describe(error)));
     }
   }

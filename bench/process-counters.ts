@@ -37,7 +37,10 @@ export function ioOf(pid: number): Io {
   };
 }
 
-/** User and system time of all threads, in clock ticks of 10 ms (proc_pid_stat(5), fields 14 and 15). */
+/** sysconf(_SC_CLK_TCK) is 100 on every Linux that people use. */
+export const MICROSECONDS_PER_TICK = 10_000;
+
+/** User and system time of all threads, in clock ticks (proc_pid_stat(5), fields 14 and 15). */
 export function processorTicksOf(pid: number): number {
   const text = readFileSync(`/proc/${pid}/stat`, "latin1");
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
