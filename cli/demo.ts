@@ -111,8 +111,9 @@ async function main(): Promise<number> {
     throw error;
   }
   const [code] = await ended;
-  if (code === 0) process.stdout.write("\n./spool is unmounted, ./spool-store is closed\n");
-  return code ?? EXIT_FAILED;
+  if (code !== 0) throw new CommandFailure("the process that served ./spool has failed");
+  process.stdout.write("\n./spool is unmounted, ./spool-store is closed\n");
+  return 0;
 }
 
 try {
