@@ -32,7 +32,7 @@ import { StoreError } from "../store/errors.ts";
 import type { Inode } from "../store/inode.ts";
 import type { PendingDelivery } from "../store/pending.ts";
 import type { Store } from "../store/store.ts";
-import { isDotlocked, mailboxOfDotlock } from "./dotlock.ts";
+import { isDotlocked, mailboxOfDotlock, mayHaveDotlocks } from "./dotlock.ts";
 import type { Invalidations } from "./invalidations.ts";
 import type { Layout } from "./layout.ts";
 import { addSharedExtents, layOut } from "./layout.ts";
@@ -95,6 +95,8 @@ export class Deliveries {
   readonly #invalidations: Invalidations;
   readonly #now: () => Time;
   readonly #waiting = new WaitingNames();
+  /** Marks the inodes of one delivery, to notice one that is named twice. */
+  #lastMark = 0;
 
   constructor(options: DeliveriesOptions) {
     this.#store = options.store;
@@ -184,8 +186,10 @@ export class Deliveries {
   /** Marks the mailboxes that must not be changed now, or tells why the delivery is impossible. */
   #hold(delivery: Delivery, time: Time, held: Uint8Array): DeliveryResult | undefined {
     const { mailboxes, privateLengths } = delivery;
-    const inodes = new Set<number>();
     const names = new Set<string>();
+    const mark = ++this.#lastMark;
+    let lastParent = 0;
+    let dotlocksPossible = false;
     let length = 0;
     for (const part of delivery.shared) {
       if (typeof part === "number") length += part;
@@ -199,14 +203,24 @@ export class Deliveries {
         if (names.has(key)) return { refused: "fileNamedTwice", index };
         names.add(key);
       } else {
-        if (inodes.has(inode.ino)) return { refused: "fileNamedTwice", index };
-        inodes.add(inode.ino);
+        if (inode.mark === mark) return { refused: "fileNamedTwice", index };
+        inode.mark = mark;
         if (inode.size + length + (privateLengths[index] as number) > FILE_SIZE_MAX) {
           return { refused: "fileTooLarge", index };
         }
       }
-      const waiting = this.#waiting.get(parent, name);
-      if (waiting === undefined && !this.#locked(mailbox, time)) continue;
+      if (parent !== lastParent) {
+        lastParent = parent;
+        dotlocksPossible = mayHaveDotlocks(this.#store, parent);
+      }
+      const waiting = this.#waiting.size === 0 ? undefined : this.#waiting.get(parent, name);
+      if (
+        waiting === undefined &&
+        !(inode !== undefined && this.#locks.writeLocked(inode.ino)) &&
+        !(dotlocksPossible && this.#dotlocked(mailbox, time))
+      ) {
+        continue;
+      }
       const full =
         waiting === undefined
           ? this.#waiting.size >= PENDING_NAMES_MAX
@@ -217,9 +231,8 @@ export class Deliveries {
     return undefined;
   }
 
-  #locked(mailbox: Mailbox, time: Time): boolean {
+  #dotlocked(mailbox: Mailbox, time: Time): boolean {
     const { parent, name, inode } = mailbox;
-    if (inode !== undefined && this.#locks.writeLocked(inode.ino)) return true;
     const owner = inode ?? (mailbox.create as Ownership);
     return isDotlocked(this.#store, parent, name, owner, time.sec);
   }
@@ -266,7 +279,7 @@ export class Deliveries {
         const cleared = withoutSetId(inode, time);
         if (cleared !== undefined) changes.push(cleared);
         notices.push(inode.ino, inode.size);
-        targets.push({ ino: inode.ino, private: own });
+        targets.push({ ino: inode.ino, private: own, row: inode });
       }
     }
     for (const ino of parents) {

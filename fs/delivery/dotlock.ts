@@ -22,6 +22,11 @@ export function mailboxOfDotlock(name: string): string | undefined {
   return name.slice(0, -DOTLOCK_SUFFIX.length);
 }
 
+/** Whether any name of the directory could be a dotlock: mostly not, and then no name needs a look. */
+export function mayHaveDotlocks(store: Store, parent: number): boolean {
+  return store.inode(parent)?.dotlockCount !== 0;
+}
+
 /** `nowSec`: seconds since 1970. A dotlock from further in the future than its life is not valid either. */
 export function isDotlocked(
   store: Store,
@@ -42,7 +47,7 @@ export function dotlockOf(
   nowSec: number,
 ): { readonly uid: number } | undefined {
   if (name.length + DOTLOCK_SUFFIX.length > NAME_LENGTH_MAX) return undefined;
-  if (store.inode(parent)?.dotlockCount === 0) return undefined;
+  if (!mayHaveDotlocks(store, parent)) return undefined;
   const lock = store.named(parent, name + DOTLOCK_SUFFIX);
   if (lock === undefined) return undefined;
   if (Math.abs(nowSec - lock.mtimeSec) >= DOTLOCK_SECONDS_MAX) return undefined;

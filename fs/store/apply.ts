@@ -204,7 +204,7 @@ function applyDeliver(state: State, change: DeliverChange): void {
   let ownEnd = 0;
   let bytes = 0;
   for (const target of targets) {
-    const inode = existing(state, target.ino);
+    const inode = target.row?.dropped === false ? target.row : existing(state, target.ino);
     state.touch(inode);
     const before = inode.size;
     const own = target.private;

@@ -4,6 +4,7 @@
  * They say results, not intentions: a rename is an unname, a name and two attribute changes.
  */
 import type { Time } from "../attributes.ts";
+import type { Inode } from "./inode.ts";
 
 /** `length` bytes from `offset` of a unit. Unit 0 is a hole: zeros that are stored nowhere. */
 export interface Extent {
@@ -77,6 +78,8 @@ export interface DeliverTarget {
   readonly ino: number;
   /** The bytes before the shared ones; undefined when there are none. */
   readonly private: Extent | undefined;
+  /** The inode's row, if the caller found it in this turn: spares looking it up again. Not in the record. */
+  readonly row?: Inode;
 }
 
 export interface NameChange {

@@ -12,6 +12,8 @@ export class DentryCache {
   readonly #countMax: number;
   #count = 0;
   #sweepAt: number;
+  #lastParent = 0;
+  #last: DirectoryCache | undefined;
 
   constructor(countMax: number) {
     this.#countMax = countMax;
@@ -27,7 +29,12 @@ export class DentryCache {
   }
 
   get(parent: number, name: string): Dentry | undefined {
-    return this.#directories.get(parent)?.names.get(name);
+    // Many look-ups in a row are in one directory.
+    if (parent !== this.#lastParent || this.#last === undefined) {
+      this.#lastParent = parent;
+      this.#last = this.#directories.get(parent);
+    }
+    return this.#last?.names.get(name);
   }
 
   set(dentry: Dentry): void {
@@ -71,6 +78,8 @@ export class DentryCache {
     if (directory?.names.get(dentry.name) !== dentry) return;
     directory.names.delete(dentry.name);
     this.#count--;
-    if (directory.names.size === 0) this.#directories.delete(dentry.parent);
+    if (directory.names.size > 0) return;
+    this.#directories.delete(dentry.parent);
+    if (this.#last === directory) this.#last = undefined;
   }
 }

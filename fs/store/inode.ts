@@ -37,6 +37,8 @@ export class Inode extends Row {
   target: Buffer = EMPTY;
   xattrs: Map<string, Buffer> | undefined = undefined;
   tree: ExtentTree;
+  /** For whoever walks over many inodes in one turn, to notice one that it met before; not stored. */
+  mark = 0;
 
   constructor(ino: number, pool: NodePool, root?: ExtentNode, nextNodeId?: number) {
     super();
