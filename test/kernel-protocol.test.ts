@@ -452,6 +452,55 @@ t.test("a direct write drops the pages of other opens before its reply", async (
   t.same(speaker.invalidated, [{ ino, offset: 11, repliesBefore: before }]);
 });
 
+t.test("a size is not told before the invalidation that belongs to it is done", async (t) => {
+  const speaker = new Speaker();
+  const ino = speaker.operations.put("f", "0123");
+  speaker.lookup("f");
+  const handle = handleOf(speaker.ask("OPENDIR", 1, [u32(0), u32(0)]));
+  const asked = [
+    ["GETATTR", ino, [Buffer.alloc(16)], attrOut.attr],
+    ["LOOKUP", 1, [text("f")], entryOut.attr],
+    ["LINK", 1, [u64(ino), text("g")], entryOut.attr],
+  ] as const;
+  for (const [name, node, body, at] of asked) {
+    const settle = speaker.unsettle(ino);
+    const before = speaker.replies.length;
+    speaker.send(name, node, body);
+    await tick();
+    t.equal(speaker.replies.length, before, `${name} waits`);
+    settle();
+    await tick();
+    const reply = speaker.replies[before];
+    t.equal(reply?.error, 0);
+    t.equal(reply === undefined ? 0 : sizeOf(reply, at), 4);
+  }
+  const settle = speaker.unsettle(ino);
+  const listed = await speaker.askSoon("READDIRPLUS", 1, reading(handle, 2, 4000));
+  t.equal(nodeOf(listed), 0, "READDIRPLUS lists it without attributes");
+  settle();
+  t.equal(nodeOf(await speaker.askSoon("READDIRPLUS", 1, reading(handle, 2, 4000))), ino);
+});
+
+t.test("a dotlock is made when every invalidation is done", async (t) => {
+  const speaker = new Speaker();
+  const settle = speaker.unsettle(speaker.operations.put("f", ""));
+  const before = speaker.replies.length;
+  const made = [u32(O_RDWR), u32(0o600), u32(0), u32(0)];
+  t.equal(speaker.ask("CREATE", 1, [...made, text("other")]).error, 0);
+  speaker.send("CREATE", 1, [...made, text("f.lock")]);
+  await tick();
+  t.equal(speaker.replies.length, before + 1);
+  settle();
+  await tick();
+  t.equal(speaker.replies.at(-1)?.error, 0);
+  const settleLate = speaker.unsettle(17);
+  speaker.send("CREATE", 1, [...made, text("g.lock")]);
+  speaker.protocol.end();
+  settleLate();
+  await tick();
+  t.equal(speaker.operations.openHandles.size, 0, "what waited beyond the end is given back");
+});
+
 t.test("a write by an ordinary user clears set-user-id and set-group-id", async (t) => {
   const speaker = new Speaker();
   const ino = speaker.operations.put("f", "");

@@ -44,6 +44,8 @@ export function requestBytes(
 export class Speaker {
   readonly operations = new MemoryOperations();
   readonly invalidated: { ino: number; offset: number; repliesBefore: number }[] = [];
+  /** Invalidations that are under way, by inode. */
+  readonly unsettled = new Map<number, Promise<void>>();
   readonly fatal: unknown[] = [];
   readonly replies: Answered[] = [];
   /** The kernel does not take the next reply. */
@@ -60,6 +62,8 @@ export class Speaker {
           this.invalidated.push({ ino, offset, repliesBefore: this.replies.length });
           return Promise.resolve();
         },
+        settled: (ino) =>
+          ino === undefined ? [...this.unsettled.values()].at(-1) : this.unsettled.get(ino),
         fatal: (error) => this.fatal.push(error),
       },
       { attributeTimeoutSec: 3600, transferLengthMax: 1024 * 1024 },
@@ -105,6 +109,19 @@ export class Speaker {
 
   open(ino: number, flags: number): number {
     return handleOf(this.ask("OPEN", ino, [u32(flags), u32(0)]));
+  }
+
+  /** An invalidation is under way until the returned function is called. */
+  unsettle(ino: number): () => void {
+    let resolve = (): void => {};
+    const settled = new Promise<void>((settle) => {
+      resolve = settle;
+    });
+    this.unsettled.set(ino, settled);
+    return () => {
+      this.unsettled.delete(ino);
+      resolve();
+    };
   }
 
   #receive(parts: readonly Buffer[]): boolean {

@@ -47,6 +47,7 @@ export class Connection implements Invalidator {
       {
         send: (parts) => this.#writer.send(parts),
         invalidate: (ino, offset) => this.invalidate(ino, offset),
+        settled: (ino) => this.#invalidation?.settled(ino),
         fatal: die,
       },
       { attributeTimeoutSec, transferLengthMax },

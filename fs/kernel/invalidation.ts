@@ -65,6 +65,15 @@ export class Invalidation {
     return written;
   }
 
+  /**
+   * Resolves when the kernel knows of all that was asked for until now, of one inode or of every one;
+   * undefined when it does.
+   */
+  settled(ino?: number): Promise<void> | undefined {
+    const batches = this.#collecting === undefined ? this.#sent : [...this.#sent, this.#collecting];
+    return batches.findLast(({ offsets }) => ino === undefined || offsets.has(ino))?.written;
+  }
+
   /** Resolves when the thread is gone and will never touch the descriptor again. */
   async end(): Promise<void> {
     if (!this.#ended) {

@@ -18,7 +18,7 @@ import type { Outcome } from "./outcome.ts";
 import { Reply } from "./reply.ts";
 import { Request } from "./request.ts";
 import { Session } from "./session.ts";
-import type { Invalidate, SessionOptions } from "./session.ts";
+import type { Invalidate, SessionOptions, Settled } from "./session.ts";
 
 /** The kernel's errnos in a reply are 1..511; it would refuse a reply with another. */
 const errnoMin = -511;
@@ -34,6 +34,7 @@ export interface ProtocolOutput {
   send(parts: Buffer[]): boolean;
   /** The kernel's cache of an inode is wrong, from `offset` on (< 0: attributes only). */
   readonly invalidate: Invalidate;
+  readonly settled: Settled;
   /** The operations broke an invariant: the process must end. */
   fatal(error: unknown): void;
 }
@@ -47,7 +48,7 @@ export class Protocol {
   #ended = false;
 
   constructor(operations: Operations, output: ProtocolOutput, options: SessionOptions) {
-    this.session = new Session(operations, output.invalidate, options);
+    this.session = new Session(operations, output.invalidate, output.settled, options);
     this.#output = output;
   }
 
@@ -118,7 +119,6 @@ export class Protocol {
     waiting.encoder.then(
       (encode) => {
         interrupts.remove(unique);
-        if (this.#ended) return;
         this.#reply.reset();
         let outcome: Errno | number;
         try {
@@ -142,7 +142,8 @@ export class Protocol {
   }
 
   #answer(uniqueLow: number, uniqueHigh: number, outcome: Errno | number): void {
-    if (this.#ended) return;
+    // A request that waited beyond the end: what it opened is given back.
+    if (this.#ended) return this.session.revokeGrants();
     const reply = this.#reply;
     if (outcome < 0) {
       reply.reset();

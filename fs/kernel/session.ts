@@ -17,6 +17,12 @@ const S_IXGRP = 0o10;
 /** Drops what the kernel caches of an inode, as Invalidator does; undefined when there is nothing. */
 export type Invalidate = (ino: number, offset: number) => Promise<void> | undefined;
 
+/**
+ * Resolves when the kernel has dropped all that it was told to drop, of one inode or of every one; undefined
+ * when it has.
+ */
+export type Settled = (ino?: number) => Promise<void> | undefined;
+
 export interface SessionOptions {
   /** How long the kernel may keep names and attributes without asking again. Seconds. */
   readonly attributeTimeoutSec: number;
@@ -38,6 +44,7 @@ export class Session {
   refusal: string | undefined;
   readonly #known = new KnownInodes();
   readonly invalidate: Invalidate;
+  readonly settled: Settled;
   readonly #files = new Map<number, Opened>();
   /** How often each inode is open. */
   readonly #openCounts = new Map<number, number>();
@@ -47,9 +54,15 @@ export class Session {
   readonly #grantedDirectories: number[] = [];
   readonly #changed: { ino: number; offset: number }[] = [];
 
-  constructor(operations: Operations, invalidate: Invalidate, options: SessionOptions) {
+  constructor(
+    operations: Operations,
+    invalidate: Invalidate,
+    settled: Settled,
+    options: SessionOptions,
+  ) {
     this.operations = operations;
     this.invalidate = invalidate;
+    this.settled = settled;
     this.options = options;
   }
 

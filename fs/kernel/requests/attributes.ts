@@ -3,6 +3,7 @@ import { EFBIG, isErrno } from "../../../base/errno.ts";
 import type { Errno } from "../../../base/errno.ts";
 import type { AttributeChange, Attributes, Time } from "../../attributes.ts";
 import { attrFlag, attrOut, setattrIn } from "../abi.ts";
+import { whenDone } from "../outcome.ts";
 import type { Handler } from "../outcome.ts";
 import type { Reply } from "../reply.ts";
 import type { Request } from "../request.ts";
@@ -20,8 +21,26 @@ function encodeAttributes(
   return attrOut.sizeof;
 }
 
-export const getattr: Handler = (session, request, reply) =>
-  encodeAttributes(session, reply, session.operations.getAttributes(request.node));
+export const getattr: Handler = (session, request, reply) => {
+  const { node } = request;
+  const result =
+    session.settled(node) === undefined
+      ? session.operations.getAttributes(node)
+      : settledAttributes(session, node);
+  return whenDone(result, (settled) => encodeAttributes(session, reply, settled));
+};
+
+/**
+ * A new size that is told before the invalidation that belongs to it would make the kernel show the zeros behind
+ * the old end, which it still has in the last page. Nothing that an invalidation waits for waits for this.
+ */
+async function settledAttributes(session: Session, ino: number): Promise<Attributes | Errno> {
+  for (;;) {
+    const settled = session.settled(ino);
+    if (settled === undefined) return session.operations.getAttributes(ino);
+    await settled;
+  }
+}
 
 /**
  * With HANDLE_KILLPRIV_V2 the kernel says when set-user-id and set-group-id must go (truncation by a

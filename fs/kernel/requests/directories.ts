@@ -98,10 +98,11 @@ class EntryWriter {
 
   /**
    * By name, for the directory may have changed since it was opened: the kernel must not learn that the name
-   * belongs to an inode that it no longer has. Without attributes the entry is listed and nothing more.
+   * belongs to an inode that it no longer has. Without attributes the entry is listed and nothing more; so it
+   * is while an invalidation of the inode is under way, which its new size must not overtake (attributes.ts).
    */
   #lookup(name: string, ino: number): Attributes | undefined {
-    if (this.#plus === undefined) return undefined;
+    if (this.#plus === undefined || this.#session.settled(ino) !== undefined) return undefined;
     const found = this.#session.operations.lookup(this.#parent, name, this.#plus);
     return isErrno(found) || found.ino !== ino ? undefined : found;
   }

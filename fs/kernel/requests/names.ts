@@ -2,6 +2,7 @@
 import { EINVAL, isErrno } from "../../../base/errno.ts";
 import type { Errno } from "../../../base/errno.ts";
 import type { Attributes } from "../../attributes.ts";
+import type { Caller } from "../../caller.ts";
 import {
   createIn,
   entryOut,
@@ -12,7 +13,8 @@ import {
   rename2In,
   renameIn,
 } from "../abi.ts";
-import type { Handler } from "../outcome.ts";
+import { whenDone } from "../outcome.ts";
+import type { Handler, Outcome } from "../outcome.ts";
 import type { Reply } from "../reply.ts";
 import type { Request } from "../request.ts";
 import type { Session } from "../session.ts";
@@ -26,6 +28,22 @@ function encodeEntry(session: Session, reply: Reply, result: Attributes | Errno)
   return entryOut.sizeof;
 }
 
+const dotlockSuffix = ".lock";
+
+/**
+ * Who has made NAME.lock may believe to hold a lock on NAME, and trust the size that the kernel tells: so the
+ * kernel must know of every delivery that was there before. Later ones wait for the lock.
+ */
+function whenLocked(
+  session: Session,
+  name: string,
+  result: Attributes | Errno | 0,
+  encode: () => Errno | number,
+): Outcome {
+  const settled = !isErrno(result) && name.endsWith(dotlockSuffix) ? session.settled() : undefined;
+  return settled === undefined ? encode() : whenDone(settled, encode);
+}
+
 /** "." and ".." come only when a file handle of an NFS server is resolved (EXPORT_SUPPORT). */
 export const lookup: Handler = (session, request, reply) => {
   const name = request.name(0);
@@ -35,8 +53,30 @@ export const lookup: Handler = (session, request, reply) => {
     const ino = name === "." ? request.node : operations.parentOf(request.node);
     return encodeEntry(session, reply, operations.getAttributes(ino));
   }
-  return encodeEntry(session, reply, operations.lookup(request.node, name, request.caller));
+  const { node, caller } = request;
+  const result = operations.lookup(node, name, caller);
+  if (isErrno(result) || session.settled(result.ino) === undefined) {
+    return encodeEntry(session, reply, result);
+  }
+  return whenDone(lookupSettled(session, node, name, caller), (settled) =>
+    encodeEntry(session, reply, settled),
+  );
 };
+
+/** As for GETATTR: a new size must not overtake the invalidation that belongs to it (attributes.ts). */
+async function lookupSettled(
+  session: Session,
+  parent: number,
+  name: string,
+  caller: Caller,
+): Promise<Attributes | Errno> {
+  for (;;) {
+    const result = session.operations.lookup(parent, name, caller);
+    const settled = isErrno(result) ? undefined : session.settled(result.ino);
+    if (settled === undefined) return result;
+    await settled;
+  }
+}
 
 export const symlink: Handler = (session, request, reply) => {
   const name = request.name(0);
@@ -45,7 +85,7 @@ export const symlink: Handler = (session, request, reply) => {
   if (target === undefined) return EINVAL;
   const { node, caller } = request;
   const result = session.operations.symlink(node, name, Buffer.from(target, "latin1"), caller);
-  return encodeEntry(session, reply, result);
+  return whenLocked(session, name, result, () => encodeEntry(session, reply, result));
 };
 
 export const mknod: Handler = (session, request, reply) => {
@@ -54,7 +94,7 @@ export const mknod: Handler = (session, request, reply) => {
   const mode = request.u32(mknodIn.mode);
   const rdev = request.u32(mknodIn.rdev);
   const result = session.operations.makeNode(request.node, name, mode, rdev, request.caller);
-  return encodeEntry(session, reply, result);
+  return whenLocked(session, name, result, () => encodeEntry(session, reply, result));
 };
 
 export const mkdir: Handler = (session, request, reply) => {
@@ -62,7 +102,7 @@ export const mkdir: Handler = (session, request, reply) => {
   if (name === undefined) return EINVAL;
   const mode = request.u32(mkdirIn.mode);
   const result = session.operations.makeDirectory(request.node, name, mode, request.caller);
-  return encodeEntry(session, reply, result);
+  return whenLocked(session, name, result, () => encodeEntry(session, reply, result));
 };
 
 export const link: Handler = (session, request, reply) => {
@@ -70,7 +110,11 @@ export const link: Handler = (session, request, reply) => {
   if (name === undefined) return EINVAL;
   const ino = request.u64(linkIn.oldnodeid);
   const result = session.operations.link(ino, request.node, name, request.caller);
-  return encodeEntry(session, reply, result);
+  const encode = (): Errno | number => encodeEntry(session, reply, result);
+  const settled = isErrno(result) ? undefined : session.settled(ino);
+  return settled === undefined
+    ? whenLocked(session, name, result, encode)
+    : whenDone(settled, encode);
 };
 
 export const unlink: Handler = (session, request) => {
@@ -91,19 +135,15 @@ export const rename: Handler = (session, request) =>
 export const rename2: Handler = (session, request) =>
   renameNames(session, request, rename2In.sizeof, request.u32(rename2In.flags));
 
-function renameNames(
-  session: Session,
-  request: Request,
-  namesAt: number,
-  flags: number,
-): Errno | number {
+function renameNames(session: Session, request: Request, namesAt: number, flags: number): Outcome {
   const name = request.name(namesAt);
   if (name === undefined) return EINVAL;
   const newName = request.name(namesAt + name.length + 1);
   if (newName === undefined) return EINVAL;
   const newParent = request.u64(renameIn.newdir);
   const { node, caller } = request;
-  return session.operations.rename(node, name, newParent, newName, flags, caller);
+  const result = session.operations.rename(node, name, newParent, newName, flags, caller);
+  return whenLocked(session, newName, result, () => result);
 }
 
 export const create: Handler = (session, request, reply) => {
@@ -112,7 +152,8 @@ export const create: Handler = (session, request, reply) => {
   const mode = request.u32(createIn.mode);
   const flags = request.u32(createIn.flags);
   const result = session.operations.create(request.node, name, mode, flags, request.caller);
-  return encodeCreated(session, reply, result);
+  const made = isErrno(result) ? result : result.attributes;
+  return whenLocked(session, name, made, () => encodeCreated(session, reply, result));
 };
 
 /** The name in the request is the kernel's filler. */
