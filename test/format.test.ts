@@ -1,21 +1,20 @@
 /** The bytes of docs/FORMAT.md: the worked example, every change there and back, and what is refused. */
 import t from "tap";
 import { ByteReader, ByteWriter, MalformedError } from "../base/bytes.ts";
+import { chunksOf } from "../fs/store/chunks.ts";
 import type { Change } from "../fs/store/change.ts";
 import { decodeChanges, encodeChanges } from "../fs/store/change-codec.ts";
-import type { Chunk } from "../fs/store/format.ts";
 import {
   crc32c,
   decodeFrameHeader,
   decodeSegmentHeader,
-  decodeUnitMeta,
   encodeFrame,
   encodeSegmentHeader,
-  encodeUnitMeta,
   FRAME_COMMIT,
   FRAME_UNIT,
   frameChecksum,
 } from "../fs/store/format.ts";
+import { decodeUnitMeta, encodeUnitMeta } from "../fs/store/unit-meta.ts";
 
 function changesToBytes(changes: readonly Change[]): Buffer {
   const out = new ByteWriter();
@@ -26,13 +25,10 @@ function changesToBytes(changes: readonly Change[]): Buffer {
 t.test("the worked example of docs/FORMAT.md", async (t) => {
   const shared = Buffer.from("Hello all.\n");
   const own = Buffer.from("A: B: ");
-  const chunks: Chunk[] = [
-    { offset: 0, length: 11, checksum: crc32c(shared) },
-    { offset: 11, length: 6, checksum: crc32c(own) },
-  ];
+  const chunks = chunksOf([shared, own], [11, 6]);
   const unit = encodeFrame(FRAME_UNIT, encodeUnitMeta(1, chunks), 17);
   const hex = unit.toString("hex", 4);
-  t.equal(hex.slice(0, 32), "0e000000" + "11000000" + "01000000" + "01" + "02" + "000b");
+  t.equal(hex.slice(0, 32), "0e00000011000000010000000102000b");
   t.equal(hex.slice(40, 44), "0006");
   t.equal(unit.readUInt32LE(0), crc32c(unit.subarray(4)), "the frame's checksum");
   t.equal(unit.readUInt32LE(20), crc32c(shared), "the first chunk's checksum");
@@ -117,10 +113,7 @@ t.test("every change comes back as it was", async (t) => {
 });
 
 t.test("a trimmed unit's gaps come back", async (t) => {
-  const chunks = [
-    { offset: 100, length: 50, checksum: 1 },
-    { offset: 4000, length: 65_536, checksum: 0xffff_ffff },
-  ];
+  const chunks = [100, 50, 1, 4000, 65_536, 0xffff_ffff];
   t.same(decodeUnitMeta(encodeUnitMeta(2 ** 50, chunks)), { id: 2 ** 50, chunks });
 });
 

@@ -18,6 +18,7 @@ import type {
   SpliceChange,
   UnnameChange,
 } from "./change.ts";
+import { storedLength } from "./chunks.ts";
 import { Dentry } from "./dentry.ts";
 import { Inode } from "./inode.ts";
 import { Pending } from "./pending.ts";
@@ -108,8 +109,7 @@ export function addUnit(state: State, unit: Unit): void {
 }
 
 function countUnitBytes(state: State, unit: Unit): SegmentUse {
-  let stored = 0;
-  for (const chunk of unit.chunks) stored += chunk.length;
+  const stored = storedLength(unit.chunks);
   const use = state.segmentUse(unit.segment);
   state.touch(use);
   use.unitBytes += stored;

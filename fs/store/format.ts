@@ -6,10 +6,9 @@
  *
  * The frame's checksum covers its header and meta; a unit's data has checksums of its own, one for
  * each chunk, in the meta. All integers are little-endian, all checksums CRC-32C.
- * Not here: what the meta of a commit says (change-codec.ts).
+ * Not here: what the meta says (unit-meta.ts, change-codec.ts).
  */
 import { crc32c } from "@node-rs/crc32";
-import { ByteReader, ByteWriter } from "../../base/bytes.ts";
 
 export const FORMAT_VERSION = 1;
 
@@ -28,27 +27,11 @@ export const UNIT_LENGTH_MAX = 256 * 1024;
 /** The most bytes that one checksum covers: what reading a single byte may cost. */
 export const CHUNK_LENGTH_MAX = 64 * 1024;
 
-/**
- * A piece of a unit with a checksum of its own. Chunks are in order and lie one behind the other in the
- * file; a gap between their offsets is what cleaning left out because nobody referenced it.
- */
-export interface Chunk {
-  /** In the unit. */
-  readonly offset: number;
-  readonly length: number;
-  readonly checksum: number;
-}
-
 export interface FrameHeader {
   readonly kind: number;
   readonly metaLength: number;
   readonly dataLength: number;
   readonly checksum: number;
-}
-
-export interface UnitMeta {
-  readonly id: number;
-  readonly chunks: readonly Chunk[];
 }
 
 export function encodeSegmentHeader(segment: number): Buffer {
@@ -93,37 +76,6 @@ export function decodeFrameHeader(bytes: Buffer, at: number): FrameHeader {
 /** The checksum that a frame's header must carry; `bytes` starts at the header. */
 export function frameChecksum(bytes: Buffer, at: number, metaLength: number): number {
   return crc32c(bytes.subarray(at + 4, at + FRAME_HEADER_LENGTH + metaLength));
-}
-
-const unitMeta = new ByteWriter(64);
-
-/** The meta of a unit frame; valid until the next call. */
-export function encodeUnitMeta(id: number, chunks: readonly Chunk[]): Buffer {
-  unitMeta.reset();
-  unitMeta.varint(id);
-  unitMeta.varint(chunks.length);
-  let end = 0;
-  for (const chunk of chunks) {
-    unitMeta.varint(chunk.offset - end);
-    unitMeta.varint(chunk.length);
-    unitMeta.u32(chunk.checksum);
-    end = chunk.offset + chunk.length;
-  }
-  return unitMeta.view();
-}
-
-export function decodeUnitMeta(meta: Buffer): UnitMeta {
-  const reader = new ByteReader(meta);
-  const id = reader.varint();
-  const chunks: Chunk[] = [];
-  let end = 0;
-  for (let left = reader.varint(); left > 0; left--) {
-    const offset = end + reader.varint();
-    const length = reader.varint();
-    chunks.push({ offset, length, checksum: reader.u32() });
-    end = offset + length;
-  }
-  return { id, chunks };
 }
 
 export { crc32c };

@@ -6,10 +6,9 @@
  * - a segment is synced before its successor is created, so only the last one can have a torn tail;
  * - after a failed sync nothing is acknowledged any more: every call throws (STORE_IO).
  */
-import type { Chunk } from "./format.ts";
+import type { Chunks } from "./chunks.ts";
 import {
   encodeFrame,
-  encodeUnitMeta,
   FRAME_COMMIT,
   FRAME_META_LENGTH_MAX,
   FRAME_UNIT,
@@ -18,6 +17,7 @@ import {
 } from "./format.ts";
 import { StoreError } from "./errors.ts";
 import type { SegmentFiles } from "./segment-files.ts";
+import { encodeUnitMeta } from "./unit-meta.ts";
 
 /**
  * A sync that only one waits for is made in this thread while syncs are faster than this (an average): the way
@@ -79,7 +79,7 @@ export class Log {
   }
 
   /** Queues a unit; returns where its data will stand. */
-  queueUnit(id: number, chunks: readonly Chunk[], parts: readonly Uint8Array[]): LogPosition {
+  queueUnit(id: number, chunks: Chunks, parts: readonly Uint8Array[]): LogPosition {
     this.#beginBatch();
     let length = 0;
     for (const part of parts) length += part.length;

@@ -2,12 +2,10 @@
  * Reads the frames of a segment in order. A frame that is cut off or whose checksum does not fit ends
  * the reading: in the last segment that is the torn tail of a crash, in an earlier one it is damage.
  */
-import type { UnitMeta } from "./format.ts";
+import { chunksFit } from "./chunks.ts";
 import {
-  crc32c,
   decodeFrameHeader,
   decodeSegmentHeader,
-  decodeUnitMeta,
   FORMAT_VERSION,
   FRAME_COMMIT,
   FRAME_HEADER_LENGTH,
@@ -19,6 +17,8 @@ import {
 } from "./format.ts";
 import { StoreError } from "./errors.ts";
 import type { SegmentFiles } from "./segment-files.ts";
+import type { UnitMeta } from "./unit-meta.ts";
+import { decodeUnitMeta } from "./unit-meta.ts";
 
 const WINDOW_LENGTH = 4 * 1024 * 1024;
 
@@ -103,7 +103,7 @@ export function readFrames(
     } else if (header.kind === FRAME_UNIT) {
       const unit = decodeUnitMeta(meta);
       const data = window.subarray(start + headLength, start + headLength + header.dataLength);
-      if (checkData && !chunksFit(unit, data)) {
+      if (checkData && !chunksFit(unit.chunks, data)) {
         return torn(`unit ${unit.id} with bytes whose checksum does not fit`);
       }
       visit({ kind: "unit", offset: at, unit, data, position: at + headLength });
@@ -113,13 +113,4 @@ export function readFrames(
     at += headLength + header.dataLength;
   }
   return { offset: at, torn: undefined };
-}
-
-function chunksFit(unit: UnitMeta, data: Buffer): boolean {
-  let at = 0;
-  for (const chunk of unit.chunks) {
-    if (crc32c(data.subarray(at, at + chunk.length)) !== chunk.checksum) return false;
-    at += chunk.length;
-  }
-  return at === data.length;
 }

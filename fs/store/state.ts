@@ -42,7 +42,7 @@ export interface CacheLimits {
 export const CACHE_LIMITS: CacheLimits = {
   inodesMax: 100_000,
   dentriesMax: 150_000,
-  unitsMax: 60_000,
+  unitsMax: 40_000,
   nodesMax: 20_000,
 };
 

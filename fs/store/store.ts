@@ -15,13 +15,13 @@ import { S_IFDIR } from "../attributes.ts";
 import { addUnit, apply, dropUnlinked } from "./apply.ts";
 import type { Change, Extent } from "./change.ts";
 import { encodeChanges } from "./change-codec.ts";
+import { chunksOf } from "./chunks.ts";
 import { writeCheckpoint } from "./checkpoint.ts";
 import { ROOT_INO } from "./counters.ts";
 import { checkFormat, createStore, isStore, lockStore, unlockStore } from "./directory.ts";
 import { DirectoryStream } from "./directory-stream.ts";
 import { StoreError } from "./errors.ts";
-import type { Chunk } from "./format.ts";
-import { CHUNK_LENGTH_MAX, crc32c, SEGMENT_HEADER_LENGTH, UNIT_LENGTH_MAX } from "./format.ts";
+import { CHUNK_LENGTH_MAX, SEGMENT_HEADER_LENGTH, UNIT_LENGTH_MAX } from "./format.ts";
 import { IndexDb } from "./index-db.ts";
 import type { Inode } from "./inode.ts";
 import { firstNumber, kindRange } from "./keys.ts";
@@ -218,7 +218,7 @@ export class Store {
    */
   writeUnit(parts: readonly Uint8Array[], chunkLengths?: readonly number[]): number {
     const id = this.#state.counters.nextUnit++;
-    const chunks = chunksOf(parts, chunkLengths);
+    const chunks = chunksOf(parts, chunkLengthsOf(parts, chunkLengths));
     const place = this.#log.queueUnit(id, chunks, parts);
     addUnit(this.#state, new Unit(id, place.segment, place.offset, chunks));
     this.#queuedUnits.push(id);
@@ -514,30 +514,17 @@ export function systemTime(): Time {
   return { sec, nsec: (ms - sec * 1000) * 1_000_000 };
 }
 
-function chunksOf(parts: readonly Uint8Array[], lengths: readonly number[] | undefined): Chunk[] {
-  let total = 0;
-  for (const part of parts) total += part.length;
-  assert(total > 0 && total <= UNIT_LENGTH_MAX, `a unit of ${total} bytes`);
-  const chunks: Chunk[] = [];
-  let part = 0;
-  let used = 0;
-  let offset = 0;
-  for (let k = 0; offset < total; k++) {
-    const length = Math.min(lengths?.[k] ?? CHUNK_LENGTH_MAX, total - offset);
+/** The lengths of a unit's chunks, checked: those that are given, then the longest possible. */
+function chunkLengthsOf(parts: readonly Uint8Array[], given: readonly number[] = []): number[] {
+  let left = 0;
+  for (const part of parts) left += part.length;
+  assert(left > 0 && left <= UNIT_LENGTH_MAX, `a unit of ${left} bytes`);
+  const lengths: number[] = [];
+  for (let k = 0; left > 0; k++) {
+    const length = Math.min(given[k] ?? CHUNK_LENGTH_MAX, left);
     assert(length > 0 && length <= CHUNK_LENGTH_MAX, `a chunk of ${length} bytes`);
-    let checksum = 0;
-    for (let left = length; left > 0;) {
-      const bytes = parts[part] as Uint8Array;
-      const piece = bytes.subarray(used, used + left);
-      checksum = crc32c(piece, checksum);
-      left -= piece.length;
-      used += piece.length;
-      if (used < bytes.length) continue;
-      part++;
-      used = 0;
-    }
-    chunks.push({ offset, length, checksum });
-    offset += length;
+    lengths.push(length);
+    left -= length;
   }
-  return chunks;
+  return lengths;
 }

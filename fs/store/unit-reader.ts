@@ -2,7 +2,7 @@
  * Reads ranges of units from the log. A chunk is read and checked as a whole, so every byte that is
  * handed out was covered by a checksum.
  */
-import type { Chunk } from "./format.ts";
+import { CHUNK_WIDTH } from "./chunks.ts";
 import { CHUNK_LENGTH_MAX, crc32c } from "./format.ts";
 import { StoreError } from "./errors.ts";
 import type { SegmentFiles } from "./segment-files.ts";
@@ -23,25 +23,23 @@ export function readUnit(
   const { chunks } = unit;
   let position = unit.position;
   let done = offset;
-  for (let k = 0; k < chunks.length && done < end; k++) {
-    const chunk = chunks[k] as Chunk;
-    const chunkEnd = chunk.offset + chunk.length;
+  for (let k = 0; k < chunks.length && done < end; k += CHUNK_WIDTH) {
+    const chunkStart = chunks[k] as number;
+    const chunkLength = chunks[k + 1] as number;
+    const checksum = chunks[k + 2] as number;
+    const chunkEnd = chunkStart + chunkLength;
     if (chunkEnd > done) {
-      if (chunk.offset > done) throw missing(unit, done);
-      if (chunk.offset === done && chunkEnd <= end) {
-        readChunk(files, unit, chunk, position, target, at + (done - offset));
+      if (chunkStart > done) throw missing(unit, done);
+      const to = at + (done - offset);
+      if (chunkStart === done && chunkEnd <= end) {
+        readChunk(files, unit, chunkLength, checksum, position, target, to);
       } else {
-        readChunk(files, unit, chunk, position, scratch, 0);
-        scratch.copy(
-          target,
-          at + (done - offset),
-          done - chunk.offset,
-          Math.min(end, chunkEnd) - chunk.offset,
-        );
+        readChunk(files, unit, chunkLength, checksum, position, scratch, 0);
+        scratch.copy(target, to, done - chunkStart, Math.min(end, chunkEnd) - chunkStart);
       }
       done = Math.min(end, chunkEnd);
     }
-    position += chunk.length;
+    position += chunkLength;
   }
   if (done < end) throw missing(unit, done);
 }
@@ -49,13 +47,14 @@ export function readUnit(
 function readChunk(
   files: SegmentFiles,
   unit: Unit,
-  chunk: Chunk,
+  length: number,
+  checksum: number,
   position: number,
   target: Buffer,
   at: number,
 ): void {
-  const count = files.read(unit.segment, position, target, at, chunk.length);
-  if (count !== chunk.length || crc32c(target.subarray(at, at + chunk.length)) !== chunk.checksum) {
+  const count = files.read(unit.segment, position, target, at, length);
+  if (count !== length || crc32c(target.subarray(at, at + length)) !== checksum) {
     throw new StoreError(
       "STORE_DAMAGED",
       `unit ${unit.id}: the bytes of segment ${unit.segment} from ${position} on do not fit their checksum`,

@@ -1,7 +1,8 @@
 /** A unit's row: where it lies in the log, its chunks with their checksums, and its references. */
 import type { ByteReader } from "../../base/bytes.ts";
 import { ByteWriter } from "../../base/bytes.ts";
-import type { Chunk } from "./format.ts";
+import type { Chunks } from "./chunks.ts";
+import { decodeChunks, encodeChunks, endOf } from "./chunks.ts";
 import { unitKey } from "./keys.ts";
 import { unreferenced } from "./references.ts";
 import type { RowBatch } from "./row.ts";
@@ -15,23 +16,22 @@ export class Unit extends Row {
   /** Where the data of the first chunk stands. */
   segment: number;
   position: number;
-  chunks: readonly Chunk[];
+  chunks: Chunks;
   runs: readonly number[];
 
   constructor(
     id: number,
     segment: number,
     position: number,
-    chunks: readonly Chunk[],
+    chunks: Chunks,
     runs?: readonly number[],
   ) {
     super();
-    const last = chunks.at(-1);
     this.id = id;
     this.segment = segment;
     this.position = position;
     this.chunks = chunks;
-    this.length = last === undefined ? 0 : last.offset + last.length;
+    this.length = endOf(chunks);
     this.runs = runs ?? unreferenced(this.length);
   }
 
@@ -46,14 +46,7 @@ export function encodeUnit(unit: Unit): Buffer {
   out.reset();
   out.varint(unit.segment);
   out.varint(unit.position);
-  out.varint(unit.chunks.length);
-  let end = 0;
-  for (const chunk of unit.chunks) {
-    out.varint(chunk.offset - end);
-    out.varint(chunk.length);
-    out.u32(chunk.checksum);
-    end = chunk.offset + chunk.length;
-  }
+  encodeChunks(out, unit.chunks);
   for (const number of unit.runs) out.varint(number);
   return out.view();
 }
@@ -61,14 +54,7 @@ export function encodeUnit(unit: Unit): Buffer {
 export function decodeUnit(id: number, from: ByteReader): Unit {
   const segment = from.varint();
   const position = from.varint();
-  const chunks: Chunk[] = [];
-  let end = 0;
-  for (let left = from.varint(); left > 0; left--) {
-    const offset = end + from.varint();
-    const length = from.varint();
-    chunks.push({ offset, length, checksum: from.u32() });
-    end = offset + length;
-  }
+  const chunks = decodeChunks(from);
   const runs: number[] = [];
   while (from.left > 0) runs.push(from.varint());
   return new Unit(id, segment, position, chunks, runs);

@@ -1,0 +1,86 @@
+/**
+ * The chunks of a unit: pieces with a checksum of their own, in order, that lie one behind the other in
+ * the file. A gap between them is what cleaning left out because nobody referenced it.
+ *
+ * One flat list [offset in the unit, length, checksum, ...], because memory holds those of many units.
+ */
+import type { ByteReader, ByteWriter } from "../../base/bytes.ts";
+import { crc32c } from "./format.ts";
+
+export type Chunks = readonly number[];
+
+/** Numbers for each chunk. */
+export const CHUNK_WIDTH = 3;
+
+/** The chunks of bytes that are written whole; `lengths` add up to them. */
+export function chunksOf(parts: readonly Uint8Array[], lengths: readonly number[]): Chunks {
+  const chunks: number[] = [];
+  let part = 0;
+  let used = 0;
+  let offset = 0;
+  for (const length of lengths) {
+    let checksum = 0;
+    for (let left = length; left > 0;) {
+      const bytes = parts[part] as Uint8Array;
+      const piece = bytes.subarray(used, used + left);
+      checksum = crc32c(piece, checksum);
+      left -= piece.length;
+      used += piece.length;
+      if (used < bytes.length) continue;
+      part++;
+      used = 0;
+    }
+    chunks.push(offset, length, checksum);
+    offset += length;
+  }
+  return chunks;
+}
+
+export function encodeChunks(out: ByteWriter, chunks: Chunks): void {
+  out.varint(chunks.length / CHUNK_WIDTH);
+  let end = 0;
+  for (let k = 0; k < chunks.length; k += CHUNK_WIDTH) {
+    const offset = chunks[k] as number;
+    const length = chunks[k + 1] as number;
+    out.varint(offset - end);
+    out.varint(length);
+    out.u32(chunks[k + 2] as number);
+    end = offset + length;
+  }
+}
+
+export function decodeChunks(from: ByteReader): Chunks {
+  const chunks: number[] = [];
+  let end = 0;
+  for (let left = from.varint(); left > 0; left--) {
+    const offset = end + from.varint();
+    const length = from.varint();
+    chunks.push(offset, length, from.u32());
+    end = offset + length;
+  }
+  return chunks;
+}
+
+/** Where the last chunk ends: the unit's length. */
+export function endOf(chunks: Chunks): number {
+  const last = chunks.length - CHUNK_WIDTH;
+  return last < 0 ? 0 : (chunks[last] as number) + (chunks[last + 1] as number);
+}
+
+/** Bytes that are stored, without the gaps. */
+export function storedLength(chunks: Chunks): number {
+  let length = 0;
+  for (let k = 1; k < chunks.length; k += CHUNK_WIDTH) length += chunks[k] as number;
+  return length;
+}
+
+/** Whether the stored bytes have these lengths and checksums. */
+export function chunksFit(chunks: Chunks, data: Buffer): boolean {
+  let at = 0;
+  for (let k = 0; k < chunks.length; k += CHUNK_WIDTH) {
+    const length = chunks[k + 1] as number;
+    if (crc32c(data.subarray(at, at + length)) !== chunks[k + 2]) return false;
+    at += length;
+  }
+  return at === data.length;
+}
