@@ -24,7 +24,7 @@ const NATIVE_HANDLE_MAX = 2 ** 31 - 1;
  */
 const HEAP_GROWTH_PERCENT = 30;
 /** After a signal, how long programs may go on using files of a mount that is detached. */
-const BUSY_MS_MAX = 5_000;
+const BUSY_MS_MAX = 3_000;
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -100,6 +100,7 @@ export async function serve(serving: Serving): Promise<number> {
   const { store, mountpoint } = serving;
   const { mounted, close } = await mountSpool(serving);
   let signalled = false;
+  let gone = false;
   const ended = new Promise<void>((resolve, reject) => {
     for (const signal of SIGNALS) {
       process.on(signal, () => {
@@ -108,12 +109,17 @@ export async function serve(serving: Serving): Promise<number> {
         unmountFor(signal, mounted, mountpoint).then(resolve, reject);
       });
     }
-    mounted.closed.then(resolve, reject);
+    mounted.closed.then(() => {
+      gone = true;
+      resolve();
+    }, reject);
   });
   writeMountpoint(store, mountpoint);
   serving.onReady(`${store} is mounted at ${mountpoint} (${mounted.binding} binding)`);
   await ended;
   await close();
   removeMountpoint(store);
+  // A detached mount that is still used keeps the event loop alive; it ends with this process.
+  if (!gone) process.exit(0);
   return 0;
 }

@@ -1,0 +1,67 @@
+/** Runs the compiled `onespool` command for the tests: this process never touches a mount by itself. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { accessSync, constants } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+export const command = fileURLToPath(new URL("../cli/onespool.js", import.meta.url));
+
+/** Frees a test that hangs; no test waits for it. */
+const TIMEOUT_MS = 60_000;
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export async function collect(child: ChildProcess, input?: string | Buffer): Promise<Ended> {
+  let stdout = "";
+  let stderr = "";
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  child.stdin?.end(input);
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, stdout, stderr };
+}
+
+export function start(program: string, args: readonly string[]): ChildProcess {
+  return spawn(program, args, {
+    stdio: "pipe",
+    timeout: TIMEOUT_MS,
+    killSignal: "SIGKILL",
+    env: { ...process.env, LC_ALL: "C" },
+  });
+}
+
+export async function run(program: string, ...args: string[]): Promise<Ended> {
+  return collect(start(program, args));
+}
+
+export async function onespool(...args: string[]): Promise<Ended> {
+  return run(process.execPath, command, ...args);
+}
+
+export async function onespoolFrom(input: string | Buffer, ...args: string[]): Promise<Ended> {
+  return collect(start(process.execPath, [command, ...args]), input);
+}
+
+/** A foreground mount; resolves when it has printed its line. */
+export async function serve(...args: string[]): Promise<{ child: ChildProcess; line: string }> {
+  const child = spawn(process.execPath, [command, "mount", ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [line] = (await once(child.stdout, "data")) as [Buffer];
+  return { child, line: line.toString() };
+}
+
+/** Why the kernel binding cannot be tested here; false when it can. */
+export function noKernelBinding(): string | false {
+  if (process.getuid?.() !== 0) return "the kernel binding needs root";
+  try {
+    accessSync("/dev/fuse", constants.R_OK | constants.W_OK);
+    return false;
+  } catch {
+    return "/dev/fuse is missing or may not be used";
+  }
+}
