@@ -237,6 +237,124 @@ def remove_tree(path):
     shutil.rmtree(path)
 
 
+def expunge_under_lock(path, kind, count):
+    """Removes the first line of a mailbox, `count` times, by rewriting the rest; answers with the lines."""
+    kind = kind.decode()
+    fd = os.open(path, os.O_RDWR)
+    removed = []
+    while len(removed) < count:
+        if kind == "fcntl":
+            lock(fd, fcntl.F_SETLKW, fcntl.F_WRLCK, 0, 0)
+        elif kind == "flock":
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        else:
+            os.close(os.open(path + b".lock", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        data = os.pread(fd, 1 << 24, 0)
+        end = data.find(b"\n") + 1
+        if end > 0:
+            removed.append(data[:end])
+            os.lseek(fd, 0, os.SEEK_SET)
+            write_all(fd, data[end:])
+            os.ftruncate(fd, len(data) - end)
+        if kind == "fcntl":
+            lock(fd, fcntl.F_SETLK, fcntl.F_UNLCK, 0, 0)
+        elif kind == "flock":
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        else:
+            os.unlink(path + b".lock")
+    os.close(fd)
+    return removed
+
+
+def request(fd, data):
+    """One request to a control file, and its reply up to the end of the line."""
+    write_all(fd, data)
+    reply = b""
+    while not reply.endswith(b"\n"):
+        part = os.read(fd, 1 << 20)
+        if not part:
+            raise OSError(errno.EPROTO, "the reply ends early")
+        reply += part
+    return reply
+
+
+expected = bytearray()  # What a file has to hold, kept here so that it need not travel for each comparison.
+
+
+def expect(offset, data):
+    """Replaces the expected bytes from `offset` on; what lies behind stays."""
+    if offset > len(expected):
+        expected.extend(bytes(offset - len(expected)))
+    expected[offset:offset + len(data)] = data
+
+
+def expect_size(size):
+    del expected[size:]
+    expected.extend(bytes(size - len(expected)))
+
+
+def first_difference(found, want, offset=0):
+    """Where bytes differ first, as text; "" when nowhere. `offset` is the place of the first byte."""
+    if found == want:
+        return ""
+    length = min(len(found), len(want))
+    at = next((i for i in range(length) if found[i] != want[i]), length)
+    return (f"at {offset + at}: found {bytes(found[at:at + 16])}, up to {offset + len(found)}, "
+            f"expected {bytes(want[at:at + 16])}, up to {offset + len(want)}")
+
+
+def differs(fd):
+    """Compares size, every byte that a descriptor gives, and what is behind the end."""
+    size = os.fstat(fd).st_size
+    if size != len(expected):
+        return f"size {size}, expected {len(expected)}"
+    return first_difference(os.pread(fd, len(expected) + 4096, 0), expected)
+
+
+def differs_mapped(address):
+    """Also the bytes between the end of the file and the end of its page, which have to be zero."""
+    size = len(expected)
+    if size == 0:
+        return ""
+    found = ctypes.string_at(address, -(-size // 4096) * 4096)
+    if found[size:].strip(b"\0"):
+        return "not zero behind the end"
+    return first_difference(found[:size], expected)
+
+
+def numbered(offset, length):
+    """Bytes that tell their own place in the file; none is zero."""
+    return bytes(((at >> 8) * 37 + at) % 251 + 1 for at in range(offset, offset + length))
+
+
+def follow(fd, address, size):
+    """Reads a file of numbered bytes while it grows, until it has `size` bytes; answers with what is wrong.
+
+    A read may end where the file ended a moment ago (read(2) of a file that grows promises no more), and is
+    tried again; the bytes that it gives are right.
+    """
+    seen = 0
+    while seen < size:
+        now = os.fstat(fd).st_size
+        if now < seen:
+            return f"shrank from {seen} to {now}"
+        if now == seen:
+            continue
+        start = max(0, seen - 5000)
+        want = numbered(start, now - start)
+        found = os.pread(fd, now - start, start)
+        if len(found) < len(want) and want.startswith(found):
+            continue
+        if found != want:
+            return f"read with size {now}, before {seen}: {first_difference(found, want, start)}"
+        if address:
+            found = ctypes.string_at(address + start, now - start)
+            if found != want:
+                return f"mapped with size {now}, before {seen}: {first_difference(found, want, start)}"
+        seen = now
+    return ""
+
+
 def output_of(path, *arguments):
     reading, writing = os.pipe()
     redirect = [(os.POSIX_SPAWN_DUP2, writing, 1)]
@@ -262,6 +380,7 @@ def reset():
     os.closerange(3, 4096)
     os.chdir("/")
     os.umask(0o022)
+    expected.clear()
 
 
 def sleep_until_clock_moves():
