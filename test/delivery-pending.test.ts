@@ -256,6 +256,20 @@ t.test(
   },
 );
 
+t.test("a file that was made too long gets nothing until it is shorter", async (t) => {
+  const ino = harness.fileAt("a");
+  harness.lock(ino, "write");
+  await harness.deliver("new", ["a"]);
+  const length = Number.MAX_SAFE_INTEGER - 2;
+  const extents = [{ unit: 0, offset: 0, length }];
+  harness.store.commit([{ type: "splice", ino, offset: 0, remove: 0, extents }]);
+  harness.lock(ino, "unlock");
+  t.equal(harness.store.statistics().pending, 1);
+  harness.store.commit([{ type: "splice", ino, offset: 0, remove: length, extents: [] }]);
+  harness.deliveries.tick();
+  t.equal(harness.text("a"), "new");
+});
+
 t.test("a directory that moves takes its pending deliveries along", async (t) => {
   harness.directoryAt("d");
   const ino = harness.fileAt("d/a");

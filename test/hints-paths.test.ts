@@ -123,6 +123,19 @@ t.test("forty links are followed and no more", async (t) => {
   t.match(await harness.deliver("x", ["l41"]), { error: "ELOOP", path: "l41" });
 });
 
+t.test("the walks of one request take only so many steps", async (t) => {
+  harness.directoryAt("d");
+  harness.fileAt("d/a");
+  const around = "d/../".repeat(800);
+  harness.linkAt("l0", `${around}d/a`);
+  for (let k = 1; k < 40; k++) harness.linkAt(`l${k}`, `${around}l${k - 1}`);
+  const before = harness.picture();
+  const many = Array.from({ length: 5 }, (_, k) => ({ path: `${"./".repeat(k)}l39` }));
+  const reply = await harness.deliver("x", many);
+  t.match(reply, { error: "ELOOP", reason: "tooManySteps", path: many[3]?.path });
+  t.strictSame(harness.picture(), before);
+});
+
 t.test("in a sticky directory for all, other users' links are not followed", async (t) => {
   const ino = harness.directoryAt("tmp", 0o777);
   harness.store.commit([{ type: "attributes", ino, mode: 0o041777 }]);

@@ -12,6 +12,7 @@
  *     | a locked file             | nowhere yet: when its last write lock goes                     |
  *     | a file which the mailbox's owner may not write | nowhere yet: or a link put in the mailbox's place would lead into somebody else's |
  *     | a link, a directory, ...  | nowhere yet: when the name is free or a regular file again     |
+ *     | a file of nearly 2^53 bytes | nowhere yet: when it is shorter                              |
  *     | its directory is gone     | dropped                                                        |
  *
  * Invariants:
@@ -322,6 +323,10 @@ export class Deliveries {
     const ino = store.lookup(parent, name);
     const inode = ino === 0 ? undefined : store.inode(ino);
     if (!this.#free(waiting, inode, first)) return false;
+    const extents = pending.flatMap((one) => one.extents);
+    let length = 0;
+    for (const extent of extents) length += extent.length;
+    if (inode !== undefined && inode.size + length > FILE_SIZE_MAX) return false;
 
     const now = this.#now();
     const changes: Change[] = [];
@@ -334,7 +339,6 @@ export class Deliveries {
       const cleared = withoutSetId(inode, now);
       if (cleared !== undefined) changes.push(cleared);
     }
-    const extents = pending.flatMap((one) => one.extents);
     changes.push(
       { type: "splice", ino: target, offset: end, remove: 0, extents },
       { type: "attributes", ino: target, mtime: now, ctime: now },

@@ -63,7 +63,8 @@ function collectShared(
     const extents: Extent[] = [];
     const { token, offset, length } = piece;
     const reason = requester.units.addExtents(token, offset, length, extents);
-    if (reason !== undefined) return { reason, detail: `unit ${JSON.stringify(token)}` };
+    if (reason !== undefined)
+      return { reason, detail: `unit ${JSON.stringify(token.slice(0, 64))}` };
     shared.push(extents);
     count += extents.length;
   }

@@ -23,6 +23,9 @@ export const PATH_BYTES_MAX = 4_095;
 /** Symbolic links followed for one path, as the kernel limits them. */
 export const LINKS_FOLLOWED_MAX = 40;
 
+/** Names looked at for the paths of one request, those that a directory's path is found by again not counted. */
+export const PATH_STEPS_MAX = 200_000;
+
 /** Requests of one open of the control file whose replies have not been read to their end. */
 export const REQUESTS_WAITING_MAX = 8;
 /** Bytes of requests not yet answered: of one user (not of root), and of everybody. */

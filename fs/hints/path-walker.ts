@@ -14,7 +14,7 @@ import { NAME_LENGTH_MAX } from "../files/limits.ts";
 import { MAY_EXECUTE, mayAccess } from "../permissions.ts";
 import type { Inode } from "../store/inode.ts";
 import type { Store } from "../store/store.ts";
-import { LINKS_FOLLOWED_MAX } from "./limits.ts";
+import { LINKS_FOLLOWED_MAX, PATH_STEPS_MAX } from "./limits.ts";
 import type { Reason } from "./refusals.ts";
 
 function isSymlink(mode: number): boolean {
@@ -38,6 +38,8 @@ export class PathWalker {
   readonly #directories = new Map<string, number | Reason>();
   #lastDirectoryPath: string | undefined;
   #lastDirectory = 0;
+  /** A request of 10,000 paths, each through 40 links of 2,000 names, would take minutes. */
+  #stepsLeft = PATH_STEPS_MAX;
 
   constructor(store: Store, who: Credentials) {
     this.#store = store;
@@ -109,6 +111,7 @@ export class PathWalker {
     for (;;) {
       const name = rest.pop() as string;
       const last = rest.length === 0;
+      if (--this.#stepsLeft < 0) return this.#end("tooManySteps", directory.ino);
       if (!mayAccess(directory, this.#who, MAY_EXECUTE)) {
         return this.#end("noSearch", directory.ino);
       }

@@ -62,6 +62,7 @@ const reasons = {
   isDirectory: [EISDIR, "is a directory"],
   notRegular: [EINVAL, "is not a regular file"],
   tooManyLinks: [ELOOP, "more than 40 symbolic links"],
+  tooManySteps: [ELOOP, "the request's paths and links have too many parts"],
   leavesMount: [EXDEV, "the path or a symbolic link leads out of the mount"],
   linkNotFollowed: [EACCES, "another user's symbolic link in a sticky directory"],
   noSearch: [EACCES, "no permission to search a directory of the path"],
