@@ -275,6 +275,33 @@ open(path + ".lock", "x").close(); print(size(), file.seek(0), file.read()); os.
       },
     );
 
+    await t.test("remove works under the caller's own lock only", kernelOnly, async (t) => {
+      const script = `import fcntl, subprocess, sys, threading; sys.path.insert(0, ${JSON.stringify(join(python, ".."))})
+sys.dont_write_bytecode = True
+import onespool_client as c
+def remove():
+    try:
+        print(c.Client("${mountpoint}").request({"op": "remove", "path": "own", "offset": 0, "length": 1})["size"])
+    except c.HintError as refused:
+        print(refused.reply["reason"])
+    sys.stdout.flush()
+if len(sys.argv) > 1:
+    remove()
+    sys.exit()
+file = open("${mountpoint}/own", "w+b"); file.write(b"12345"); file.flush()
+for lock in (fcntl.lockf, fcntl.flock):
+    lock(file, fcntl.LOCK_EX)
+    thread = threading.Thread(target=remove); thread.start(); thread.join()
+    subprocess.run([sys.executable, __file__, "other"])
+    lock(file, fcntl.LOCK_UN)
+print(file.seek(0), file.read())`;
+      const file = join(work, "remove.py");
+      writeFileSync(file, script);
+      const outcome = await run("python3", [file]);
+      t.equal(outcome.stderr, "");
+      t.equal(outcome.stdout, "4\nlocked\n3\nlocked\n0 b'345'\n");
+    });
+
     t.ok(mount.running, "the server lives");
     await mount.stop();
   });
