@@ -10,6 +10,8 @@ import { noKernelBinding, onespool, onespoolFrom, run, serve, start } from "./cl
 const message = "Return-Path: <a@example.org>\nSubject: one\n\nFrom here to there\n";
 const shared = formatShared(Buffer.from(message)).toString("latin1");
 const skip = noKernelBinding();
+// Each step is a process of its own, which takes its time on a busy machine.
+t.setTimeout(240_000);
 
 interface Place {
   readonly store: string;

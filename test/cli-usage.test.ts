@@ -6,6 +6,7 @@ import { onespool } from "./cli-process.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "onespool-usage-"));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+t.setTimeout(240_000);
 const inside = (name: string): string => join(directory, name);
 
 t.test("every command has help, and the whole names the exit codes", async (t) => {
