@@ -84,6 +84,11 @@ export class ByteWriter {
   /** A byte string (latin1), with its length. */
   text(text: string): void {
     this.varint(text.length);
+    this.rawText(text);
+  }
+
+  /** A byte string without its length. */
+  rawText(text: string): void {
     this.#reserve(text.length);
     this.#length += this.#bytes.write(text, this.#length, "latin1");
   }
@@ -158,7 +163,10 @@ export class ByteReader {
   }
 
   text(): string {
-    const length = this.varint();
+    return this.rawText(this.varint());
+  }
+
+  rawText(length: number): string {
     this.#need(length);
     const text = this.#bytes.toString("latin1", this.#at, this.#at + length);
     this.#at += length;

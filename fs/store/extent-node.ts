@@ -20,7 +20,6 @@ export const ROOT_ID = 0;
 /** A leaf with more appended extents than this packs them when it is written. */
 const LOOSE_ENTRIES_MAX = 16;
 
-const NOTHING = Buffer.alloc(0);
 const out = new ByteWriter(1024);
 
 export class ExtentNode extends Row {
@@ -32,8 +31,11 @@ export class ExtentNode extends Row {
   bytes: number;
   /** The row that a root is part of. */
   owner: Row | undefined = undefined;
-  /** Leaves: extents as they stand in the index, how many, and the unit of the last one. */
-  #packed: Buffer = NOTHING;
+  /**
+   * Leaves: extents as they stand in the index, how many, and the unit of the last one. The bytes are a
+   * string (latin1), which is one small object; a Buffer is three and memory outside the heap.
+   */
+  #packed = "";
   #packedCount = 0;
   #packedUnit = 0;
   /** Entries behind the packed ones. */
@@ -67,7 +69,7 @@ export class ExtentNode extends Row {
     if (this.#loose.length === 0 && this.#packedCount > 0 && this.#packedUnit === unit) {
       // It may continue the last packed extent: only then is the whole list needed.
       this.#loose = this.items as number[];
-      this.#packed = NOTHING;
+      this.#packed = "";
       this.#packedCount = 0;
     }
     pushExtent(this.#loose, unit, offset, length);
@@ -77,7 +79,7 @@ export class ExtentNode extends Row {
   assign(leaf: boolean, items: number[], kids: (ExtentNode | undefined)[]): void {
     this.leaf = leaf;
     this.kids = kids;
-    this.#packed = NOTHING;
+    this.#packed = "";
     this.#packedCount = 0;
     this.#loose = items;
     this.bytes = sumOfLengths(leaf, items);
@@ -112,7 +114,7 @@ export class ExtentNode extends Row {
     to.varint(this.bytes);
     to.varint(lastUnit);
     const start = to.length;
-    to.raw(this.#packed);
+    to.rawText(this.#packed);
     for (let k = 0; k < loose.length; k += EXTENT_WIDTH) {
       to.signed((loose[k] as number) - unit);
       to.varint(loose[k + 1] as number);
@@ -122,7 +124,7 @@ export class ExtentNode extends Row {
     if (loose.length > LOOSE_ENTRIES_MAX * EXTENT_WIDTH) {
       this.#packedCount = this.count;
       this.#packedUnit = unit;
-      this.#packed = Buffer.from(to.view().subarray(start));
+      this.#packed = to.view().toString("latin1", start);
       this.#loose = [];
     }
   }
@@ -140,13 +142,13 @@ export class ExtentNode extends Row {
     node.bytes = from.varint();
     node.#packedUnit = from.varint();
     node.#packedCount = count;
-    node.#packed = count === 0 ? NOTHING : from.raw(from.left);
+    node.#packed = from.rawText(from.left);
     return node;
   }
 }
 
-function unpack(packed: Buffer, count: number): number[] {
-  const from = new ByteReader(packed);
+function unpack(packed: string, count: number): number[] {
+  const from = new ByteReader(Buffer.from(packed, "latin1"));
   const items: number[] = [];
   let unit = 0;
   for (let k = 0; k < count; k++) {

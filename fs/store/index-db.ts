@@ -12,8 +12,8 @@ import type { IndexReader } from "./state.ts";
 const OPTIONS = {
   keyEncoding: "buffer",
   valueEncoding: "buffer",
-  cacheSize: 24 * 1024 * 1024,
-  writeBufferSize: 16 * 1024 * 1024,
+  cacheSize: 12 * 1024 * 1024,
+  writeBufferSize: 8 * 1024 * 1024,
   maxOpenFiles: 512,
 } as const;
 
