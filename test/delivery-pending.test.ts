@@ -331,3 +331,21 @@ t.test("who gets a lock while the kernel is being told waits for that", async (t
   await answer;
   t.equal(harness.invalidations.settled(ino), undefined);
 });
+
+t.test("very many names that wait are looked at in turns, and each gets its turn", async (t) => {
+  const count = 5_000;
+  const names = Array.from({ length: count }, (_, k) => `box${k}`);
+  const to = names.map((path) => ({ path: `${path}.lock`, create: {} }));
+  await harness.deliver("x", to);
+  const made = names.map((path) => ({ path, create: {} }));
+  t.match(await harness.deliver("new", made), { pending: count });
+  harness.sec += DOTLOCK_SECONDS_MAX;
+  const left: number[] = [];
+  for (let k = 0; k < 3; k++) {
+    harness.deliveries.tick();
+    left.push(harness.store.statistics().pending);
+  }
+  t.ok(Number(left[0]) > 0, "not all at once");
+  t.equal(left[2], 0);
+  t.equal(harness.text(`box${count - 1}`), "new");
+});

@@ -45,6 +45,8 @@ export const PENDING_PER_NAME_MAX = 10_000;
 export const PENDING_NAMES_MAX = 262_144;
 /** Pending deliveries that one commit shows. */
 const SHOWN_AT_ONCE_MAX = 256;
+/** Names that one tick looks at: a hundred thousand forgotten dotlocks must not hold everybody up. */
+const NAMES_PER_TICK_MAX = 2_048;
 
 const NO_TARGET = Buffer.alloc(0);
 
@@ -96,6 +98,8 @@ export class Deliveries {
   readonly #invalidations: Invalidations;
   readonly #now: () => Time;
   readonly #waiting = new WaitingNames();
+  /** Names that tick() has still to look at before it begins again; some may wait no longer. */
+  #turn: Waiting[] = [];
   /** Marks the inodes of one delivery, to notice one that is named twice. */
   #lastMark = 0;
 
@@ -111,7 +115,7 @@ export class Deliveries {
     for (const { parent, name } of this.#store.pendingNames()) {
       for (const delivery of this.#store.pending(parent, name)) this.#waiting.add(delivery);
     }
-    this.tick();
+    for (const waiting of this.#waiting.all()) this.#show(waiting);
   }
 
   /** Mailboxes with pending deliveries. */
@@ -139,9 +143,13 @@ export class Deliveries {
     if (locked !== undefined) this.#show(locked);
   }
 
-  /** Every few seconds: dotlocks grow too old, owners and modes change, a full disk is emptied. */
+  /**
+   * Every few seconds: dotlocks grow too old, owners and modes change, a full disk is emptied. Where very
+   * many names wait they are looked at in turns.
+   */
   tick(): void {
-    for (const waiting of this.#waiting.all()) this.#show(waiting);
+    if (this.#turn.length === 0) this.#turn = this.#waiting.all();
+    for (const waiting of this.#turn.splice(0, NAMES_PER_TICK_MAX)) this.#show(waiting);
   }
 
   /** Throws StoreError; then nothing has changed, unless it was the sync that failed. */

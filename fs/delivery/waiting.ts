@@ -85,7 +85,7 @@ export class WaitingNames {
   }
 
   /** A copy. */
-  all(): readonly Waiting[] {
+  all(): Waiting[] {
     return [...this.#directories.values()].flatMap((names) => [...names.values()]);
   }
 
