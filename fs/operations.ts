@@ -106,7 +106,10 @@ export interface Operations {
   link(ino: number, newParent: number, newName: string, caller: Caller): Attributes | Errno;
 
   open(ino: number, flags: number, caller: Caller): OpenFile | Errno;
-  /** Buffers in order; fewer bytes than asked for only at the end of the file. */
+  /**
+   * Buffers in order; fewer bytes than asked for only at the end of the file. What is not a promise is valid
+   * until the next operation only.
+   */
   read(
     ino: number,
     handle: number,

@@ -18,6 +18,12 @@ const DAY_SECONDS = 86_400;
 const SEEK_WINDOW = 1024 * 1024;
 const SEEK_WINDOW_GROWTH = 4;
 
+/**
+ * What the kernel asks for at once. One buffer for all reads: a fresh one of this size for each costs more than
+ * the reading. Bindings hand a reply on before they take the next request.
+ */
+const readBuffer = Buffer.allocUnsafeSlow(1024 * 1024);
+
 export function read(
   context: FilesContext,
   ino: number,
@@ -30,7 +36,7 @@ export function read(
   if (offset < 0) return EINVAL;
   if (!keepAtime) touch(context, inode);
   const wanted = Math.min(length, inode.size - offset);
-  return wanted <= 0 ? [] : [context.store.read(ino, offset, wanted)];
+  return wanted <= 0 ? [] : [context.store.read(ino, offset, wanted, readBuffer)];
 }
 
 export function readLink(context: FilesContext, ino: number): Buffer | Errno {

@@ -279,11 +279,14 @@ export class Store {
     return this.#existing(ino).tree.slice(offset, length);
   }
 
-  /** Bytes of a file, fewer only at its end. */
-  read(ino: number, offset: number, length: number): Buffer {
+  /** Bytes of a file, fewer only at its end; in memory of their own, or in `into` if that is long enough. */
+  read(ino: number, offset: number, length: number, into?: Buffer): Buffer {
     const inode = this.#existing(ino);
     const count = Math.max(0, Math.min(length, inode.size - offset));
-    const bytes = Buffer.allocUnsafe(count);
+    const bytes =
+      into !== undefined && into.length >= count
+        ? into.subarray(0, count)
+        : Buffer.allocUnsafe(count);
     let at = 0;
     for (const extent of inode.tree.slice(offset, count)) {
       if (extent.unit === 0) {
