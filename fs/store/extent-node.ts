@@ -63,6 +63,10 @@ export class ExtentNode extends Row {
     return items;
   }
 
+  override get weight(): number {
+    return 24 + this.#packed.length + this.#loose.length * 2;
+  }
+
   /** A leaf's new last extent. */
   append(unit: number, offset: number, length: number): void {
     this.bytes += length;

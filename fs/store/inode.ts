@@ -71,6 +71,10 @@ export class Inode extends Row {
     this.ctimeNsec = time.nsec;
   }
 
+  override get weight(): number {
+    return 80 + this.tree.root.weight;
+  }
+
   override write(batch: RowBatch): void {
     if (this.removed) batch.del(inodeKey(this.ino));
     else batch.put(inodeKey(this.ino), encodeInode(this));

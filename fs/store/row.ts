@@ -24,5 +24,10 @@ export abstract class Row {
   /** Whether it is no longer the one in memory: a reference to it from elsewhere is stale. */
   dropped = false;
 
+  /** About how many bytes it takes in a batch. */
+  get weight(): number {
+    return 80;
+  }
+
   abstract write(batch: RowBatch): void;
 }

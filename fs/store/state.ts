@@ -59,6 +59,8 @@ export class State implements NodePool {
   readonly dentries: DentryCache;
   /** Extents that were added or taken away since the last freeze: how far the index lags. */
   extentsChanged = 0;
+  /** About how many bytes a checkpoint would write now. */
+  changedBytes = 0;
 
   readonly #index: IndexReader;
   readonly #limits: CacheLimits;
@@ -158,6 +160,7 @@ export class State implements NodePool {
     }
     row.generation = this.#generation;
     this.#changed.push(row);
+    this.changedBytes += row.weight;
     if (row instanceof Dentry) this.dentries.changed(row);
   }
 
@@ -172,6 +175,7 @@ export class State implements NodePool {
     this.#frozenBatch = batch;
     this.#generation++;
     this.extentsChanged = 0;
+    this.changedBytes = 0;
     return rows;
   }
 
@@ -195,10 +199,6 @@ export class State implements NodePool {
 
   get generation(): number {
     return this.#generation;
-  }
-
-  get changedCount(): number {
-    return this.#changed.length;
   }
 
   get full(): boolean {

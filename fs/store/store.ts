@@ -44,6 +44,8 @@ export const INDEX_LAG_BYTES_MAX = 64 * 1024 * 1024;
 export const INDEX_LAG_EXTENTS_MAX = 200_000;
 /** A checkpoint starts at this part of the lag, so that it is done before the limit is reached. */
 const CHECKPOINT_AT = 0.85;
+/** And when it would write this much: its batch is in memory as a whole, and for a while after. */
+const CHECKPOINT_BYTES = 10 * 1024 * 1024;
 /** Changes that nobody asked to be durable are synced after this time at the latest. */
 export const SYNC_INTERVAL_MS = 5_000;
 
@@ -374,6 +376,7 @@ export class Store {
     const lagBytes = this.#log.appended - this.#lagStart;
     if (
       lagBytes < INDEX_LAG_BYTES_MAX * CHECKPOINT_AT &&
+      this.#state.changedBytes < CHECKPOINT_BYTES &&
       this.#state.extentsChanged < INDEX_LAG_EXTENTS_MAX * CHECKPOINT_AT
     ) {
       return;
@@ -428,7 +431,7 @@ export class Store {
       done += end.offset;
       this.#options.onProgress?.(done, totalBytes);
       this.#openLog(end);
-      if (state.extentsChanged > INDEX_LAG_EXTENTS_MAX || state.changedCount > 100_000) {
+      if (state.extentsChanged > INDEX_LAG_EXTENTS_MAX || state.changedBytes > CHECKPOINT_BYTES) {
         await writeCheckpoint(state, this.#log, this.#index);
         covered = done;
       }

@@ -35,6 +35,10 @@ export class Unit extends Row {
     this.runs = runs ?? unreferenced(this.length);
   }
 
+  override get weight(): number {
+    return 24 + this.chunks.length * 3 + this.runs.length * 2;
+  }
+
   override write(batch: RowBatch): void {
     if (this.removed) batch.del(unitKey(this.id));
     else batch.put(unitKey(this.id), encodeUnit(this));
