@@ -112,11 +112,10 @@ export class ServedMount {
     return server !== undefined && server.exitCode === null && server.signalCode === null;
   }
 
-  /** kill -9, without a word to the kernel or the store. */
+  /** kill -9, without a word to the kernel or the store. The dead mount stays until the next server. */
   async kill(): Promise<void> {
     this.#server?.kill("SIGKILL");
     await this.#exited;
-    detach(this.mountpoint);
   }
 
   /** SIGTERM: unmounts and closes the store. */
@@ -153,6 +152,7 @@ export class ServedMount {
   /** Leaves nothing behind, whatever happened before. */
   async end(): Promise<void> {
     await this.kill();
+    detach(this.mountpoint);
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
