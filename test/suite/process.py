@@ -372,6 +372,16 @@ def make_files(directory, prefix, count):
         os.close(os.open(b"%s/%s%05d" % (directory, prefix, number), os.O_WRONLY | os.O_CREAT, 0o666))
 
 
+def look_at_files(directory, prefix, count):
+    for number in range(count):
+        os.stat(b"%s/%s%05d" % (directory, prefix, number))
+
+
+def drop_caches():
+    """The kernel forgets inodes and names that nobody uses (needs root)."""
+    write_file(b"/proc/sys/vm/drop_caches", b"2")
+
+
 def reset():
     """Back to the state after the start, as far as a file system can notice."""
     for address in list(mappings):

@@ -118,20 +118,30 @@ export class ServedMount {
     await this.#exited;
   }
 
+  /** Resolves when the server has ended by itself, and well. */
+  async ended(): Promise<void> {
+    await this.#expectEnd("after its mount was gone");
+  }
+
   /** SIGTERM: unmounts and closes the store. */
   async stop(): Promise<void> {
     const server = this.#server;
     if (server === undefined) return;
     server.kill("SIGTERM");
+    await this.#expectEnd("after SIGTERM");
+  }
+
+  async #expectEnd(when: string): Promise<void> {
     const abandon = new AbortController();
     const late = await Promise.race([
       this.#exited.then(() => false),
       sleep(stopTimeoutMs, true, { signal: abandon.signal }),
     ]);
     abandon.abort();
-    if (late || server.exitCode !== 0) {
-      const how = late ? "does not end" : `ended with ${server.signalCode ?? server.exitCode}`;
-      throw new Error(`the server ${how}: ${this.#said}`);
+    const { exitCode, signalCode } = this.#server!;
+    if (late || exitCode !== 0) {
+      const how = late ? "does not end" : `ended with ${signalCode ?? exitCode}`;
+      throw new Error(`the server ${how} ${when}: ${this.#said}`);
     }
   }
 
