@@ -392,6 +392,19 @@ t.test("a missing or damaged index is made again", async (t) => {
   await again.close();
 });
 
+t.test("sparse files of the largest size do not overflow the counters", async (t) => {
+  const directory = join(scratch(t, "sparse"), "s");
+  const store = await Store.open(directory, { create: true });
+  for (const name of ["a", "b", "c"]) {
+    store.commit(create(store, name));
+    const extents = [{ unit: 0, offset: 0, length: Number.MAX_SAFE_INTEGER }];
+    const ino = store.lookup(1, name);
+    store.commit([{ type: "splice", ino, offset: 0, remove: 0, extents }]);
+  }
+  await store.close();
+  t.same((await checkStore(directory)).problems, []);
+});
+
 t.test("a snapshot of an extent map puts a file together again", async (t) => {
   const directory = join(scratch(t, "map"), "s");
   const store = await Store.open(directory, { create: true });

@@ -112,9 +112,7 @@ export class Deliveries {
 
   /** Once, before anything else: finds what pends since before, and shows what is free now. */
   start(): void {
-    for (const { parent, name } of this.#store.pendingNames()) {
-      for (const delivery of this.#store.pending(parent, name)) this.#waiting.add(delivery);
-    }
+    for (const delivery of this.#store.allPending()) this.#waiting.add(delivery);
     for (const waiting of this.#waiting.all()) this.#show(waiting);
   }
 

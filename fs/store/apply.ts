@@ -194,7 +194,7 @@ function spliceInode(
   const removed = inode.tree.splice(offset, remove, extents);
   referAll(state, removed, -1);
   state.extentsChanged += extents.length + removed.length;
-  if (isRegular(inode.mode)) state.counters.logicalBytes += inode.size - before;
+  if (isRegular(inode.mode)) state.counters.logicalBytes += BigInt(inode.size - before);
 }
 
 function applyDeliver(state: State, change: DeliverChange): void {
@@ -224,7 +224,7 @@ function applyDeliver(state: State, change: DeliverChange): void {
   }
   refer(state, ownUnit, ownStart, ownEnd - ownStart, 1);
   referAll(state, shared, targets.length);
-  state.counters.logicalBytes += bytes;
+  state.counters.logicalBytes += BigInt(bytes);
   state.extentsChanged += targets.length * (shared.length + 1);
 }
 

@@ -213,7 +213,7 @@ class Check {
   async #countReferences(from: number, to: number, first: boolean): Promise<Map<number, number[]>> {
     const { state } = this.#store;
     const counted = new Map<number, number[]>();
-    let logical = 0;
+    let logical = 0n;
     let directories = 0;
     let files = 0;
     const count = (extents: readonly Extent[], of: string): void => {
@@ -239,7 +239,7 @@ class Check {
         this.#extents += extents.length;
         if (isDirectory(inode.mode)) directories++;
         else files++;
-        if (isRegular(inode.mode)) logical += inode.size;
+        if (isRegular(inode.mode)) logical += BigInt(inode.size);
         try {
           inode.tree.check();
         } catch (error) {
@@ -343,7 +343,7 @@ class Check {
     return true;
   }
 
-  #expect(what: string, found: number, recorded: number): void {
+  #expect<N extends number | bigint>(what: string, found: N, recorded: N): void {
     if (found !== recorded) this.#problem(`${what}: ${found} by counting, ${recorded} recorded`);
   }
 

@@ -2,8 +2,11 @@
 import type { ByteReader, ByteWriter } from "../../base/bytes.ts";
 
 export interface Counters {
-  /** Sizes of all inodes that are not directories or symbolic links, holes included. */
-  logicalBytes: number;
+  /**
+   * Sizes of all regular files, holes included: a bigint, because two sparse files of the largest size
+   * are more than 2^53.
+   */
+  logicalBytes: bigint;
   /** Bytes of units that at least one extent names: the union of the referenced ranges. */
   storedBytes: number;
   /** Those of them that more than one extent names. */
@@ -19,7 +22,6 @@ export interface Counters {
 }
 
 const fields = [
-  "logicalBytes",
   "storedBytes",
   "sharedBytes",
   "unitBytes",
@@ -29,15 +31,18 @@ const fields = [
   "nextIno",
   "nextUnit",
   "nextPending",
-] as const satisfies readonly (keyof Counters)[];
+] as const satisfies readonly Exclude<keyof Counters, "logicalBytes">[];
 
 /** Inode numbers below this are the root, the control file and room for more of their kind. */
 export const FIRST_INO = 16;
 export const ROOT_INO = 1;
 
+/** Logical bytes are stored as multiples of this and the rest. */
+const LOW = 1n << 32n;
+
 export function emptyCounters(): Counters {
   return {
-    logicalBytes: 0,
+    logicalBytes: 0n,
     storedBytes: 0,
     sharedBytes: 0,
     unitBytes: 0,
@@ -51,11 +56,14 @@ export function emptyCounters(): Counters {
 }
 
 export function encodeCounters(out: ByteWriter, counters: Counters): void {
+  out.varint(Number(counters.logicalBytes / LOW));
+  out.varint(Number(counters.logicalBytes % LOW));
   for (const field of fields) out.varint(counters[field]);
 }
 
 export function decodeCounters(from: ByteReader): Counters {
   const counters = emptyCounters();
+  counters.logicalBytes = BigInt(from.varint()) * LOW + BigInt(from.varint());
   for (const field of fields) counters[field] = from.varint();
   return counters;
 }

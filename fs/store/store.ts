@@ -63,6 +63,7 @@ export interface StoreOptions {
 }
 
 export interface StoreStatistics {
+  /** Exact up to 2^53. */
   readonly logicalBytes: number;
   readonly storedBytes: number;
   readonly sharedBytes: number;
@@ -193,13 +194,11 @@ export class Store {
     return found.sort((a, b) => a.id - b.id);
   }
 
-  pendingNames(): readonly { parent: number; name: string }[] {
-    const names = new Map<string, { parent: number; name: string }>();
-    for (const { change } of this.#state.pending.values()) {
-      const { parent, name } = change;
-      names.set(`${parent}/${name}`, { parent, name });
-    }
-    return [...names.values()];
+  /** All of them, in the order in which they came. */
+  allPending(): readonly PendingDelivery[] {
+    const found: PendingDelivery[] = [];
+    for (const { change } of this.#state.pending.values()) found.push(change);
+    return found.sort((a, b) => a.id - b.id);
   }
 
   orphans(): readonly number[] {
@@ -311,7 +310,7 @@ export class Store {
     let segmentBytes = 0;
     for (const segment of segments) segmentBytes += this.#files.length(segment);
     return {
-      logicalBytes: counters.logicalBytes,
+      logicalBytes: Number(counters.logicalBytes),
       storedBytes: counters.storedBytes,
       sharedBytes: counters.sharedBytes,
       units: counters.units,
