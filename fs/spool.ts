@@ -13,7 +13,7 @@ import type { DeliverAccount } from "./hints/deliver-account.ts";
 import { Hints } from "./hints/hints.ts";
 import { LockTable } from "./locks/table.ts";
 import type { Invalidator, Operations } from "./operations.ts";
-import type { StoreOptions } from "./store/store.ts";
+import type { StoreOptions } from "./store/opening.ts";
 import { Store, systemTime } from "./store/store.ts";
 
 /** How often the age of dotlocks and unlinked units is looked at, and what failed is tried again. */

@@ -351,16 +351,12 @@ class Check {
     kind: "i" | "d" | "e" | "u",
     visit: (key: Buffer, value: Buffer) => void,
   ): Promise<void> {
-    const rows = this.#store.index.rows(kindRange(kind));
     const stage = { i: "inodes", d: "names", e: "names", u: "units" }[kind];
     let done = 0;
-    for (;;) {
-      const some = await rows.next(1000);
-      if (some.length === 0) break;
-      for (const [key, value] of some) visit(key, value);
-      done += some.length;
-      this.#progress(stage, 1 - 1000 / (done + 1000));
-    }
-    await rows.close();
+    await this.#store.index.each(kindRange(kind), (key, value) => {
+      visit(key, value);
+      // How many there are is not known: the part nears 1.
+      if (++done % 1000 === 0) this.#progress(stage, done / (done + 10_000));
+    });
   }
 }

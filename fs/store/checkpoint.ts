@@ -14,6 +14,14 @@ import type { Log } from "./log.ts";
 import { encodeMeta } from "./meta-row.ts";
 import type { State } from "./state.ts";
 
+/** How far the index may lag behind the log: what a start after a crash has to read. */
+export const INDEX_LAG_BYTES_MAX = 64 * 1024 * 1024;
+export const INDEX_LAG_EXTENTS_MAX = 200_000;
+/** A checkpoint starts at this part of the lag, so that it is done before the limit is reached. */
+export const CHECKPOINT_AT = 0.85;
+/** And when it would write this much: its batch is in memory as a whole, and for a while after. */
+export const CHECKPOINT_BYTES = 10 * 1024 * 1024;
+
 /** Rows that one turn of the event loop writes into the batch: about a millisecond. */
 const ROWS_PER_TURN = 400;
 

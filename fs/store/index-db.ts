@@ -17,6 +17,8 @@ const OPTIONS = {
   maxOpenFiles: 512,
 } as const;
 
+const ROWS_AT_ONCE = 1_000;
+
 type Level = ClassicLevel<Buffer, Buffer>;
 
 /** A batch whose rows appear together or not at all. */
@@ -81,6 +83,23 @@ export class IndexDb implements IndexReader {
   /** The rows of a range as they are now, in order, whatever is written meanwhile. */
   rows(range: { gte: Buffer; lt: Buffer }): IndexRows {
     return new IndexRows(this.#level.iterator(range));
+  }
+
+  /** Calls `visit` for each row of a range; it may take several turns of the event loop. */
+  async each(
+    range: { gte: Buffer; lt: Buffer },
+    visit: (key: Buffer, value: Buffer) => void,
+  ): Promise<void> {
+    const rows = this.rows(range);
+    try {
+      for (;;) {
+        const some = await rows.next(ROWS_AT_ONCE);
+        if (some.length === 0) return;
+        for (const [key, value] of some) visit(key, value);
+      }
+    } finally {
+      await rows.close();
+    }
   }
 
   async close(): Promise<void> {

@@ -23,12 +23,12 @@ export interface Recovered {
   readonly tornBytes: number;
 }
 
-/** `afterSegment` runs between segments: the place for a checkpoint in a long recovery. */
+/** `afterSegment` runs behind each segment with the bytes read of it: the place for a checkpoint in a long recovery. */
 export async function replay(
   state: State,
   files: SegmentFiles,
   from: LogPosition | undefined,
-  afterSegment: (end: LogPosition) => Promise<void>,
+  afterSegment: (end: LogPosition, bytes: number) => Promise<void>,
 ): Promise<Recovered> {
   const segments = files.list().filter((segment) => segment >= (from?.segment ?? 0));
   if (from !== undefined && segments[0] !== from.segment) {
@@ -52,7 +52,7 @@ export async function replay(
     }
     if (last) files.syncNow(segment);
     end = { segment, offset: read.offset };
-    await afterSegment(end);
+    await afterSegment(end, read.offset - start);
   }
   return { end, bytes, tornBytes };
 }

@@ -24,6 +24,9 @@ export abstract class Row {
   /** Whether it is no longer the one in memory: a reference to it from elsewhere is stale. */
   dropped = false;
 
+  /** What a cache last took for its weight; 0 when it is in none. */
+  weighed = 0;
+
   /** About how many bytes it takes in a batch. */
   get weight(): number {
     return 80;

@@ -33,6 +33,8 @@ export interface IndexReader {
 
 export interface CacheLimits {
   readonly inodesMax: number;
+  /** Bytes of rows, for inodes and for units each. An object takes about 800 bytes more than its row. */
+  readonly rowBytesMax: number;
   readonly dentriesMax: number;
   readonly unitsMax: number;
   /** Nodes of extent trees besides the roots. */
@@ -41,6 +43,7 @@ export interface CacheLimits {
 
 export const CACHE_LIMITS: CacheLimits = {
   inodesMax: 100_000,
+  rowBytesMax: 20 * 1024 * 1024,
   dentriesMax: 150_000,
   unitsMax: 40_000,
   nodesMax: 20_000,
@@ -74,8 +77,8 @@ export class State implements NodePool {
     this.#index = index;
     this.#limits = limits;
     this.#sweepNodesAt = limits.nodesMax;
-    this.inodes = new RowCache(limits.inodesMax);
-    this.units = new RowCache(limits.unitsMax);
+    this.inodes = new RowCache(limits.inodesMax, limits.rowBytesMax);
+    this.units = new RowCache(limits.unitsMax, limits.rowBytesMax);
     this.dentries = new DentryCache(limits.dentriesMax);
   }
 
@@ -191,6 +194,8 @@ export class State implements NodePool {
     row.generation = 0;
     if (row instanceof Dentry) this.dentries.written(row);
     else if (row.removed) this.#dropRemoved(row);
+    else if (row instanceof Inode) this.inodes.weigh(row);
+    else if (row instanceof Unit) this.units.weigh(row);
   }
 
   endFreeze(): void {

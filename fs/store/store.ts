@@ -9,58 +9,39 @@
  */
 import * as fs from "node:fs";
 import { assert } from "../../base/assert.ts";
-import { ByteReader, ByteWriter } from "../../base/bytes.ts";
+import { ByteWriter } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
 import { S_IFDIR } from "../attributes.ts";
 import { addUnit, apply, dropUnlinked } from "./apply.ts";
 import type { Change, Extent } from "./change.ts";
 import { encodeChanges } from "./change-codec.ts";
+import {
+  CHECKPOINT_AT,
+  CHECKPOINT_BYTES,
+  INDEX_LAG_BYTES_MAX,
+  INDEX_LAG_EXTENTS_MAX,
+  writeCheckpoint,
+} from "./checkpoint.ts";
 import { chunksOf } from "./chunks.ts";
-import { writeCheckpoint } from "./checkpoint.ts";
 import { ROOT_INO } from "./counters.ts";
-import { checkFormat, createStore, isStore, lockStore, unlockStore } from "./directory.ts";
+import { unlockStore } from "./directory.ts";
 import { DirectoryStream } from "./directory-stream.ts";
-import { StoreError } from "./errors.ts";
-import { CHUNK_LENGTH_MAX, SEGMENT_HEADER_LENGTH, UNIT_LENGTH_MAX } from "./format.ts";
-import { IndexDb } from "./index-db.ts";
+import { CHUNK_LENGTH_MAX, UNIT_LENGTH_MAX } from "./format.ts";
+import type { IndexDb } from "./index-db.ts";
 import type { Inode } from "./inode.ts";
-import { firstNumber, kindRange } from "./keys.ts";
-import { Log } from "./log.ts";
-import { decodeMeta } from "./meta-row.ts";
+import type { Log } from "./log.ts";
+import type { Opened, StoreOptions } from "./opening.ts";
+import { openStore } from "./opening.ts";
 import type { PendingDelivery } from "./pending.ts";
-import { decodePending } from "./pending.ts";
 import type { Recovered } from "./recovery.ts";
-import { replay } from "./recovery.ts";
-import { SegmentFiles } from "./segment-files.ts";
-import { decodeSegmentUse } from "./segment-use.ts";
-import type { CacheLimits } from "./state.ts";
-import { CACHE_LIMITS, State } from "./state.ts";
+import type { SegmentFiles } from "./segment-files.ts";
+import type { State } from "./state.ts";
 import { Unit } from "./unit.ts";
 import { readUnit } from "./unit-reader.ts";
 import { validate } from "./validate.ts";
 
-/** How far the index may lag behind the log: what a start after a crash has to read. */
-export const INDEX_LAG_BYTES_MAX = 64 * 1024 * 1024;
-export const INDEX_LAG_EXTENTS_MAX = 200_000;
-/** A checkpoint starts at this part of the lag, so that it is done before the limit is reached. */
-const CHECKPOINT_AT = 0.85;
-/** And when it would write this much: its batch is in memory as a whole, and for a while after. */
-const CHECKPOINT_BYTES = 10 * 1024 * 1024;
 /** Changes that nobody asked to be durable are synced after this time at the latest. */
 export const SYNC_INTERVAL_MS = 5_000;
-
-export interface StoreOptions {
-  /** Make the store if the directory is missing or empty. */
-  readonly create?: boolean;
-  readonly now?: () => Time;
-  readonly cacheLimits?: CacheLimits;
-  /** Segments are ended at this length (bytes); smaller ones are for tests. */
-  readonly segmentLength?: number;
-  /** Make the index anew from the log. */
-  readonly rebuildIndex?: boolean;
-  /** Told what a long start is doing: bytes of the log read so far and in all. */
-  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
-}
 
 export interface StoreStatistics {
   /** Exact up to 2^53. */
@@ -98,55 +79,51 @@ export interface StoreInternals {
 export class Store {
   readonly directory: string;
   /** What the start had to do. */
-  recovered: Recovered = { end: { segment: 0, offset: 0 }, bytes: 0, tornBytes: 0 };
+  readonly recovered: Recovered;
   /** Whether the start made the index anew from the log: it was asked to, or LevelDB could not open it. */
-  indexRebuilt = false;
-  readonly #options: StoreOptions;
+  readonly indexRebuilt: boolean;
+  readonly #now: () => Time;
   readonly #lock: number;
   readonly #files: SegmentFiles;
   readonly #index: IndexDb;
   readonly #state: State;
+  readonly #log: Log;
   readonly #commitMeta = new ByteWriter(64 * 1024);
-  #log!: Log;
+  readonly #syncTimer: NodeJS.Timeout;
   #checkpoint: Promise<void> | undefined;
   /** Log bytes since the position that the last checkpoint began at. */
-  #lagStart = 0;
+  #lagStart: number;
   #checkpointFailure: Error | undefined;
   #closing = false;
   #sweepScheduled = false;
-  #syncTimer: NodeJS.Timeout | undefined;
   /** Changes to the store since it was opened or checkpointed. */
-  #dirty = false;
+  #dirty: boolean;
   /** Units that were queued and not yet written. */
   #queuedUnits: number[] = [];
 
-  private constructor(directory: string, lock: number, index: IndexDb, options: StoreOptions) {
+  private constructor(directory: string, opened: Opened, now: () => Time) {
     this.directory = directory;
-    this.#lock = lock;
-    this.#index = index;
-    this.#options = options;
-    this.#files = new SegmentFiles(directory);
-    this.#state = new State(index, options.cacheLimits ?? CACHE_LIMITS);
+    this.recovered = opened.recovered;
+    this.indexRebuilt = opened.indexRebuilt;
+    this.#now = now;
+    this.#lock = opened.lock;
+    this.#files = opened.files;
+    this.#index = opened.index;
+    this.#state = opened.state;
+    this.#log = opened.log;
+    this.#lagStart = -opened.lagBytes;
+    this.#dirty = opened.recovered.bytes > 0 || opened.recovered.tornBytes > 0;
+    this.#syncTimer = setInterval(() => {
+      this.#log.durable().catch(() => {});
+    }, SYNC_INTERVAL_MS);
+    this.#syncTimer.unref();
   }
 
   static async open(directory: string, options: StoreOptions = {}): Promise<Store> {
-    if (options.create === true && !isStore(directory)) createStore(directory);
-    checkFormat(directory);
-    const lock = lockStore(directory);
-    let index: IndexDb | undefined;
-    try {
-      if (options.rebuildIndex === true) IndexDb.remove(directory);
-      const opened = await openIndex(directory);
-      index = opened.index;
-      const store = new Store(directory, lock, index, options);
-      store.indexRebuilt = opened.rebuilt || options.rebuildIndex === true;
-      await store.#recover();
-      return store;
-    } catch (error) {
-      await index?.close();
-      unlockStore(lock);
-      throw error;
-    }
+    const opened = await openStore(directory, options);
+    const store = new Store(directory, opened, options.now ?? systemTime);
+    if (store.#state.inode(ROOT_INO) === undefined) store.#makeRoot();
+    return store;
   }
 
   /** Makes everything durable, brings the index up to date and lets go of the store. */
@@ -405,82 +382,8 @@ export class Store {
     return inode;
   }
 
-  async #recover(): Promise<void> {
-    const state = this.#state;
-    const metaRow = this.#index.meta();
-    const meta = metaRow === undefined ? undefined : decodeMeta(metaRow);
-    if (meta !== undefined) {
-      state.counters = { ...meta.counters };
-      for (const ino of meta.orphans) state.orphans.add(ino);
-      for (const id of meta.unlinked) state.unlinked.add(id);
-      await this.#loadSmallRows();
-    }
-    if (this.#files.list().length === 0) {
-      if (meta !== undefined) {
-        throw new StoreError("STORE_DAMAGED", `${this.directory} has an index and no log`);
-      }
-      this.#files.create(1);
-    }
-    this.#removeUnfinishedSegment();
-    let totalBytes = 0;
-    for (const segment of this.#files.list()) totalBytes += this.#files.length(segment);
-    let done = 0;
-    let covered = 0;
-    this.recovered = await replay(state, this.#files, meta?.position, async (end) => {
-      done += end.offset;
-      this.#options.onProgress?.(done, totalBytes);
-      this.#openLog(end);
-      if (state.extentsChanged > INDEX_LAG_EXTENTS_MAX || state.changedBytes > CHECKPOINT_BYTES) {
-        await writeCheckpoint(state, this.#log, this.#index);
-        covered = done;
-      }
-    });
-    this.#openLog(this.recovered.end);
-    this.#lagStart = Math.min(0, covered - this.recovered.bytes);
-    for (const id of state.unlinked) dropUnlinked(state, id);
-    this.#dirty = this.recovered.bytes > 0 || this.recovered.tornBytes > 0;
-    if (state.inode(ROOT_INO) === undefined) this.#makeRoot();
-    this.#syncTimer = setInterval(() => {
-      this.#log.durable().catch(() => {});
-    }, SYNC_INTERVAL_MS);
-    this.#syncTimer.unref();
-  }
-
-  #openLog(end: { segment: number; offset: number }): void {
-    this.#log = new Log(this.#files, end, this.#options.segmentLength);
-  }
-
-  /** A crash between a segment's creation and its header leaves a file without one, and nothing in it. */
-  #removeUnfinishedSegment(): void {
-    const last = this.#files.list().at(-1);
-    if (last === undefined || this.#files.length(last) >= SEGMENT_HEADER_LENGTH) return;
-    this.#files.close(last);
-    this.#files.remove(last);
-    if (this.#files.list().length === 0) this.#files.create(1);
-  }
-
-  async #loadSmallRows(): Promise<void> {
-    const load = async (kind: "s" | "p", take: (key: Buffer, value: Buffer) => void) => {
-      const rows = this.#index.rows(kindRange(kind));
-      for (;;) {
-        const some = await rows.next(1000);
-        if (some.length === 0) break;
-        for (const [key, value] of some) take(key, value);
-      }
-      await rows.close();
-    };
-    await load("s", (key, value) => {
-      const segment = firstNumber(key);
-      this.#state.segments.set(segment, decodeSegmentUse(segment, new ByteReader(value)));
-    });
-    await load("p", (_key, value) => {
-      const pending = decodePending(value);
-      if (pending !== undefined) this.#state.pending.set(pending.change.id, pending);
-    });
-  }
-
   #makeRoot(): void {
-    const time = (this.#options.now ?? systemTime)();
+    const time = this.#now();
     this.commit([
       {
         type: "inode",
@@ -497,18 +400,6 @@ export class Store {
         target: Buffer.alloc(0),
       },
     ]);
-  }
-}
-
-/** An index that cannot be opened is made anew: everything in it comes from the log. */
-async function openIndex(directory: string): Promise<{ index: IndexDb; rebuilt: boolean }> {
-  try {
-    return { index: await IndexDb.open(directory), rebuilt: false };
-  } catch (error) {
-    if (!(error instanceof StoreError) || error.code !== "STORE_DAMAGED") throw error;
-    process.emitWarning(`${error.message}; it is made anew from the log`);
-    IndexDb.remove(directory);
-    return { index: await IndexDb.open(directory), rebuilt: true };
   }
 }
 
