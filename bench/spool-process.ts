@@ -10,6 +10,7 @@ import { childrenOf, processorTicksOf } from "./process-counters.ts";
 
 const READY_TIMEOUT_MS = 180_000;
 const END_TIMEOUT_MS = 180_000;
+const STATISTICS_TIMEOUT_MS = 60_000;
 const SETTLE_TIMEOUT_MS = 20_000;
 
 /** What the kernel has counted for the process until its end. */
@@ -89,6 +90,13 @@ export class SpoolProcess {
       if (after - before <= 1) return;
       before = after;
     }
+  }
+
+  /** What `onespool stat --json` tells of the mount. */
+  async statistics(): Promise<Readonly<Record<string, number>>> {
+    const argv = [commandLine, "stat", this.mountpoint, "--json"];
+    const text = await run(process.execPath, argv, STATISTICS_TIMEOUT_MS);
+    return JSON.parse(text) as Record<string, number>;
   }
 
   async unmount(): Promise<Account> {

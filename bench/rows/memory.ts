@@ -4,11 +4,9 @@
  * The store is built with tiny messages: memory and recovery follow the number of extents, not their bytes. Each
  * delivery makes two, one private and one shared.
  */
-import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
 import type { Figure } from "../figures.ts";
 import { syncDisk } from "../machine.ts";
-import { ioOf, memoryOf } from "../process-counters.ts";
+import { memoryOf } from "../process-counters.ts";
 import type { SpoolProcess } from "../spool-process.ts";
 import { progress, type Workspace } from "../workspace.ts";
 
@@ -122,41 +120,48 @@ async function deliver(
 }
 
 /**
- * Delivers until the index is about to be brought up to date, and no further. How long that takes is learnt from
- * the store itself: from one change of the index directory to the next.
+ * Delivers until the index is about to be brought up to date, and no further. When that is, is learnt from the
+ * store: from the greatest lag that it tells before the lag falls.
  */
 async function fallBehind(workspace: Workspace, spool: SpoolProcess, run: number): Promise<string> {
-  const index = join(workspace.path(STORE), "index");
   let draw = 1000 * (run + 1);
-  const untilChange = async (): Promise<number> => {
-    await spool.settle();
-    const before = stamp(index);
-    for (let steps = 1; steps <= STEPS_MAX; steps++) {
-      await deliver(workspace, spool, 1, STEP_MESSAGES, draw++);
-      if (stamp(index) !== before) return steps;
-    }
-    throw new Error(
-      `the index did not change in ${STEPS_MAX * STEP_MESSAGES * RECIPIENTS} deliveries`,
-    );
-  };
-  await untilChange();
-  const period = await untilChange();
-  await spool.settle();
-  const before = ioOf(spool.pid);
-  for (let steps = 1; steps < period; steps++) {
+  let lag = await lagOf(spool);
+  const step = async (): Promise<Lag> => {
     await deliver(workspace, spool, 1, STEP_MESSAGES, draw++);
+    return lagOf(spool);
+  };
+  let greatest = 0;
+  for (let steps = 0; ; steps++) {
+    if (steps === STEPS_MAX) throw new Error("the index is never brought up to date");
+    const next = await step();
+    if (next.extents < lag.extents && greatest > 0) {
+      lag = next;
+      break;
+    }
+    greatest = next.extents;
+    lag = next;
   }
-  const deliveries = (period - 1) * STEP_MESSAGES * RECIPIENTS;
-  const written = ioOf(spool.pid).deviceWrittenBytes - before.deviceWrittenBytes;
-  return `${deliveries * 2} extents and ${megabytes(written)} MB of log`;
+  await spool.settle();
+  const eachStep = 2 * STEP_MESSAGES * RECIPIENTS;
+  while (lag.extents + eachStep <= greatest + eachStep / 2) {
+    const next = await step();
+    if (next.extents < lag.extents) greatest = lag.extents;
+    lag = next;
+  }
+  return `${lag.extents} extents and ${megabytes(lag.bytes)} MB of log`;
 }
 
-/** Changes when anything in the directory does. */
-function stamp(directory: string): string {
-  return readdirSync(directory)
-    .sort()
-    .map((name) => `${name} ${statSync(join(directory, name)).size}`)
-    .join("\n");
+interface Lag {
+  readonly extents: number;
+  readonly bytes: number;
+}
+
+async function lagOf(spool: SpoolProcess): Promise<Lag> {
+  const statistics = await spool.statistics();
+  return {
+    extents: statistics["indexLagExtents"] ?? 0,
+    bytes: statistics["indexLagBytes"] ?? 0,
+  };
 }
 
 function megabytes(bytes: number): string {
