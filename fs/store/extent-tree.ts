@@ -56,7 +56,24 @@ export class ExtentTree {
       root.append(unit, offset, length);
       return;
     }
-    this.splice(root.bytes, 0, [{ unit, offset, length }]);
+    if (length > 0 && !this.#appendBelow(root, unit, offset, length)) {
+      this.splice(root.bytes, 0, [{ unit, offset, length }]);
+    }
+  }
+
+  /** Down the right edge, in place; false when the last leaf is full. */
+  #appendBelow(node: ExtentNode, unit: number, offset: number, length: number): boolean {
+    if (node.leaf) {
+      if (node.count >= NODE_ENTRIES_MAX) return false;
+      this.#pool.touch(node);
+      node.append(unit, offset, length);
+      return true;
+    }
+    if (!this.#appendBelow(this.#kid(node, node.kids.length - 1), unit, offset, length))
+      return false;
+    this.#pool.touch(node);
+    node.lastKidGrew(length);
+    return true;
   }
 
   /** Replaces `remove` bytes at `offset`; returns what was there. */
@@ -70,8 +87,9 @@ export class ExtentTree {
     const items: number[] = [];
     for (const extent of extents) pushExtent(items, extent.unit, extent.offset, extent.length);
     const nodes = this.#replace(root, offset, offset + remove, items, removed);
-    if (nodes.length === 0) root.assign(true, [], []);
-    else if (nodes.length > 1) this.#grow(nodes);
+    if (nodes.length > 1) this.#grow(nodes);
+    // A root stays when its last child goes, and is a leaf again.
+    else if (root.count === 0) root.assign(true, [], []);
     while (!root.leaf && root.kids.length === 1) this.#collapse();
     return toExtents(removed);
   }
