@@ -266,6 +266,24 @@ def expunge_under_lock(path, kind, count):
     return removed
 
 
+def shift(fd, start, distance, chunk):
+    """Moves what lies behind `start` up or down, as a program does that rewrites a mailbox in chunks."""
+    data = os.pread(fd, 1 << 26, start)
+    for at in range(0, len(data), chunk):
+        part = data[at:at + chunk]
+        assert os.pwrite(fd, part, start + distance + at) == len(part)
+    if distance < 0:
+        os.ftruncate(fd, start + distance + len(data))
+
+
+def same_files(one, two):
+    """Where the bytes or sizes of two open files differ, as text; "" when nowhere."""
+    sizes = [os.fstat(fd).st_size for fd in (one, two)]
+    if sizes[0] != sizes[1]:
+        return f"sizes {sizes}"
+    return first_difference(os.pread(one, sizes[0] + 1, 0), os.pread(two, sizes[1] + 1, 0))
+
+
 def request(fd, data):
     """One request to a control file, and its reply up to the end of the line."""
     write_all(fd, data)
@@ -411,8 +429,14 @@ def fork_holding(seconds):
     return pid
 
 
+interruptible = False  # Inside a call that no signal has ended yet.
+
+
 def interrupted(_signal, _frame):
-    raise InterruptedError(errno.EINTR, "interrupted")
+    global interruptible
+    if interruptible:
+        interruptible = False
+        raise InterruptedError(errno.EINTR, "interrupted")
 
 
 def decode(value):
@@ -455,19 +479,25 @@ def become(uid, gid, groups):
 
 
 def main():
+    global interruptible
     if len(sys.argv) > 1:
         become(*sys.argv[1:])
     os.umask(0o022)
     signal.signal(signal.SIGUSR1, interrupted)
     for line in sys.stdin.buffer:
         name, arguments, keywords = json.loads(line)
+        arguments = decode(arguments)
+        keywords = {key: decode(value) for key, value in keywords.items()}
         try:
-            result = find(name)(*decode(arguments), **{key: decode(value) for key, value in keywords.items()})
+            interruptible = True
+            result = find(name)(*arguments, **keywords)
+            interruptible = False
             answer = {"r": encode(result)}
         except OSError as error:
             answer = {"e": errno.errorcode.get(error.errno, str(error.errno)), "m": f"{name}: {error}"}
         except Exception as error:  # The test sees it; the process stays for the next call.
             answer = {"e": type(error).__name__, "m": f"{name}: {error}"}
+        interruptible = False
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
