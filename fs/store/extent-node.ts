@@ -79,6 +79,13 @@ export class ExtentNode extends Row {
     pushExtent(this.#loose, unit, offset, length);
   }
 
+  /** An inner node's last child has this many more bytes. */
+  lastKidGrew(length: number): void {
+    const last = this.#loose.length - 1;
+    this.#loose[last] = (this.#loose[last] as number) + length;
+    this.bytes += length;
+  }
+
   /** Takes over a list that was changed. */
   assign(leaf: boolean, items: number[], kids: (ExtentNode | undefined)[]): void {
     this.leaf = leaf;

@@ -25,8 +25,10 @@ import { encodeUnitMeta } from "./unit-meta.ts";
  * longer than for one such sync, and those who come meanwhile share the next one.
  */
 const INLINE_SYNC_MS_MAX = 0.7;
-/** The weight of the newest sync in the average. */
-const SYNC_MS_WEIGHT = 0.1;
+/** And only while there was rarely more than one: with several, the thread has better things to do. */
+const INLINE_WAITERS_MAX = 1.3;
+/** The weight of the newest sync in both averages. */
+const NEWEST_WEIGHT = 0.1;
 
 export interface LogPosition {
   readonly segment: number;
@@ -53,6 +55,7 @@ export class Log {
   /** A sync is under way, or will start in this turn's check phase. */
   #syncing = false;
   #syncMs = INLINE_SYNC_MS_MAX / 2;
+  #waitersMean = 1;
   #waiters: Waiter[] = [];
   #failure: StoreError | undefined;
   /** Syncs that ended well, for statistics. */
@@ -159,13 +162,14 @@ export class Log {
     const upTo = this.#appended;
     const start = performance.now();
     const done = (error: StoreError | undefined): void => {
-      this.#syncMs += (performance.now() - start - this.#syncMs) * SYNC_MS_WEIGHT;
+      this.#syncMs += (performance.now() - start - this.#syncMs) * NEWEST_WEIGHT;
       this.#syncing = false;
       if (error === undefined) this.#settle(upTo);
       else this.#fail(error);
       this.#startSync();
     };
-    if (this.#waiters.length > 1 || this.#syncMs > INLINE_SYNC_MS_MAX) {
+    this.#waitersMean += (this.#waiters.length - this.#waitersMean) * NEWEST_WEIGHT;
+    if (this.#waitersMean > INLINE_WAITERS_MAX || this.#syncMs > INLINE_SYNC_MS_MAX) {
       this.#files.sync(this.#segment, done);
       return;
     }

@@ -37,7 +37,7 @@ import type { Recovered } from "./recovery.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import type { State } from "./state.ts";
 import { Unit } from "./unit.ts";
-import { readUnit } from "./unit-reader.ts";
+import { UnitReader } from "./unit-reader.ts";
 import { validate } from "./validate.ts";
 
 /** Changes that nobody asked to be durable are synced after this time at the latest. */
@@ -88,6 +88,7 @@ export class Store {
   readonly #index: IndexDb;
   readonly #state: State;
   readonly #log: Log;
+  readonly #reader: UnitReader;
   readonly #commitMeta = new ByteWriter(64 * 1024);
   readonly #syncTimer: NodeJS.Timeout;
   #checkpoint: Promise<void> | undefined;
@@ -111,6 +112,7 @@ export class Store {
     this.#index = opened.index;
     this.#state = opened.state;
     this.#log = opened.log;
+    this.#reader = new UnitReader(opened.files);
     this.#lagStart = -opened.lagBytes;
     this.#dirty = opened.recovered.bytes > 0 || opened.recovered.tornBytes > 0;
     this.#syncTimer = setInterval(() => {
@@ -265,6 +267,7 @@ export class Store {
       into !== undefined && into.length >= count
         ? into.subarray(0, count)
         : Buffer.allocUnsafe(count);
+    this.#reader.begin(bytes);
     let at = 0;
     for (const extent of inode.tree.slice(offset, count)) {
       if (extent.unit === 0) {
@@ -272,10 +275,11 @@ export class Store {
       } else {
         const unit = this.#state.unit(extent.unit);
         assert(unit !== undefined, `unit ${extent.unit} of inode ${ino} is there`);
-        readUnit(this.#files, unit, extent.offset, extent.length, bytes, at);
+        this.#reader.add(unit, extent.offset, extent.length, at);
       }
       at += extent.length;
     }
+    this.#reader.finish();
     assert(at === count, "extents cover the file");
     if (this.#state.full) this.#scheduleSweep();
     return bytes;

@@ -1,66 +1,121 @@
 /**
- * Reads ranges of units from the log. A chunk is read and checked as a whole, so every byte that is
- * handed out was covered by a checksum.
+ * Reads ranges of units from the log into one buffer. A chunk is read and checked as a whole, so every byte
+ * that is handed out was covered by a checksum.
+ *
+ * Chunks that lie near each other in a segment are read by one pread, whatever their order: a message's
+ * private and shared bytes stand side by side in the log, and the call costs more than the bytes between.
  */
 import { CHUNK_WIDTH } from "./chunks.ts";
-import { CHUNK_LENGTH_MAX, crc32c } from "./format.ts";
 import { StoreError } from "./errors.ts";
+import { CHUNK_LENGTH_MAX, crc32c } from "./format.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import type { Unit } from "./unit.ts";
 
-const scratch = Buffer.allocUnsafe(CHUNK_LENGTH_MAX);
+/** Bytes that are read for nothing rather than starting another pread. */
+const GAP_MAX = 8 * 1024;
+const SPAN_LENGTH_MAX = 4 * CHUNK_LENGTH_MAX;
 
-/** Copies [offset, offset + length) of a unit to `target` at `at`. */
-export function readUnit(
-  files: SegmentFiles,
-  unit: Unit,
-  offset: number,
-  length: number,
-  target: Buffer,
-  at: number,
-): void {
-  const end = offset + length;
-  const { chunks } = unit;
-  let position = unit.position;
-  let done = offset;
-  for (let k = 0; k < chunks.length && done < end; k += CHUNK_WIDTH) {
-    const chunkStart = chunks[k] as number;
-    const chunkLength = chunks[k + 1] as number;
-    const checksum = chunks[k + 2] as number;
-    const chunkEnd = chunkStart + chunkLength;
-    if (chunkEnd > done) {
-      if (chunkStart > done) throw missing(unit, done);
-      const to = at + (done - offset);
-      if (chunkStart === done && chunkEnd <= end) {
-        readChunk(files, unit, chunkLength, checksum, position, target, to);
-      } else {
-        readChunk(files, unit, chunkLength, checksum, position, scratch, 0);
-        scratch.copy(target, to, done - chunkStart, Math.min(end, chunkEnd) - chunkStart);
-      }
-      done = Math.min(end, chunkEnd);
-    }
-    position += chunkLength;
+export class UnitReader {
+  readonly #files: SegmentFiles;
+  readonly #scratch = Buffer.allocUnsafeSlow(SPAN_LENGTH_MAX);
+  #target: Buffer = this.#scratch;
+  /** The span that is being gathered: chunks of one segment between two positions. */
+  #segment = 0;
+  #start = 0;
+  #end = 0;
+  /** For each chunk of it: unit, position, length, checksum, first byte wanted, how many, place in the target. */
+  #wanted: number[] = [];
+
+  constructor(files: SegmentFiles) {
+    this.#files = files;
   }
-  if (done < end) throw missing(unit, done);
-}
 
-function readChunk(
-  files: SegmentFiles,
-  unit: Unit,
-  length: number,
-  checksum: number,
-  position: number,
-  target: Buffer,
-  at: number,
-): void {
-  const count = files.read(unit.segment, position, target, at, length);
-  if (count !== length || crc32c(target.subarray(at, at + length)) !== checksum) {
+  /** What add() asks for goes to this buffer. */
+  begin(target: Buffer): void {
+    this.#target = target;
+    this.#wanted = [];
+  }
+
+  /** [offset, offset + length) of a unit, to `at` in the target; it is there after finish(). */
+  add(unit: Unit, offset: number, length: number, at: number): void {
+    const end = offset + length;
+    const { chunks } = unit;
+    let { position } = unit;
+    let done = offset;
+    for (let k = 0; k < chunks.length && done < end; k += CHUNK_WIDTH) {
+      const chunkStart = chunks[k] as number;
+      const chunkLength = chunks[k + 1] as number;
+      const chunkEnd = chunkStart + chunkLength;
+      if (chunkEnd > done) {
+        if (chunkStart > done) throw missing(unit, done);
+        this.#extend(unit.segment, position, chunkLength);
+        const count = Math.min(end, chunkEnd) - done;
+        const checksum = chunks[k + 2] as number;
+        const to = at + (done - offset);
+        this.#wanted.push(unit.id, position, chunkLength, checksum, done - chunkStart, count, to);
+        done += count;
+      }
+      position += chunkLength;
+    }
+    if (done < end) throw missing(unit, done);
+  }
+
+  finish(): void {
+    const wanted = this.#wanted;
+    if (wanted.length === 0) return;
+    this.#wanted = [];
+    if (wanted.length === WIDTH && wanted[2] === wanted[5]) {
+      const to = wanted[6] as number;
+      this.#read(this.#target, to);
+      this.#check(wanted, 0, this.#target, to);
+      return;
+    }
+    this.#read(this.#scratch, 0);
+    for (let k = 0; k < wanted.length; k += WIDTH) {
+      const inSpan = (wanted[k + 1] as number) - this.#start;
+      this.#check(wanted, k, this.#scratch, inSpan);
+      const from = inSpan + (wanted[k + 4] as number);
+      this.#scratch.copy(this.#target, wanted[k + 6], from, from + (wanted[k + 5] as number));
+    }
+  }
+
+  /** Makes the span cover a chunk, or ends it and begins another one. */
+  #extend(segment: number, position: number, length: number): void {
+    if (this.#wanted.length > 0) {
+      const start = Math.min(this.#start, position);
+      const end = Math.max(this.#end, position + length);
+      const gap = end - start - (this.#end - this.#start) - length;
+      if (segment === this.#segment && gap <= GAP_MAX && end - start <= SPAN_LENGTH_MAX) {
+        this.#start = start;
+        this.#end = end;
+        return;
+      }
+      this.finish();
+    }
+    this.#segment = segment;
+    this.#start = position;
+    this.#end = position + length;
+  }
+
+  #read(into: Buffer, at: number): void {
+    const length = this.#end - this.#start;
+    const count = this.#files.read(this.#segment, this.#start, into, at, length);
+    // What is missing cannot fit its checksum; whatever stood in the buffer might.
+    if (count < length) into.fill(0, at + count, at + length);
+  }
+
+  #check(wanted: readonly number[], k: number, bytes: Buffer, at: number): void {
+    const length = wanted[k + 2] as number;
+    if (crc32c(bytes.subarray(at, at + length)) === wanted[k + 3]) return;
     throw new StoreError(
       "STORE_DAMAGED",
-      `unit ${unit.id}: the bytes of segment ${unit.segment} from ${position} on do not fit their checksum`,
+      `unit ${wanted[k]}: the bytes of segment ${this.#segment} from ${wanted[k + 1]} on do not fit their checksum`,
     );
   }
 }
+
+/** Numbers for each wanted chunk. */
+const WIDTH = 7;
 
 function missing(unit: Unit, offset: number): StoreError {
   return new StoreError("STORE_DAMAGED", `unit ${unit.id} has no bytes at ${offset}`);
