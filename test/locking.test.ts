@@ -195,8 +195,9 @@ await t.test("kernel binding", needs("kernel", timeout), async (t) => {
       await holder.call("lock", fd, F_SETLK, F_UNLCK, 0, 0);
     }
     const reader = programs[0]!;
-    const own = (text: string) => text.split("\n").filter((line) => /^own /.test(line)).length;
-    const delivered = (text: string) => text.split("\n").filter((line) => /^round /.test(line));
+    const own = (text: string) => text.split("\n").filter((line) => line.startsWith("own ")).length;
+    const delivered = (text: string) =>
+      text.split("\n").filter((line) => line.startsWith("round "));
     await eventually("all show", async () => delivered(await reader.text(path)).length === 30);
     const text = await reader.text(path);
     equal(own(text), 30);

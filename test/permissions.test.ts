@@ -68,7 +68,7 @@ await t.test("kernel binding", needs("kernel", timeout), async (t) => {
   });
   const root = harness.program();
   await root.call("os.chmod", harness.mount.mountpoint, 0o777);
-  const { path } = { path: (name: string) => harness.path(name) };
+  const path = (name: string) => harness.path(name);
 
   await t.test("mailboxes of every mode: POSIX and hints agree with the mode bits", async (t) => {
     const actors = await makeActors(harness, users);

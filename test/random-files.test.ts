@@ -265,7 +265,6 @@ for (const binding of bindings) {
       seed,
       numRuns: 20,
       endOnFailure: true,
-      includeErrorInReport: true,
     });
     await harness.mount.stop();
     t.pass();

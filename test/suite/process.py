@@ -392,7 +392,9 @@ def make_files(directory, prefix, count):
 
 def look_at_files(directory, prefix, count):
     for number in range(count):
-        os.stat(b"%s/%s%05d" % (directory, prefix, number))
+        path = b"%s/%s%05d" % (directory, prefix, number)
+        os.stat(path)
+        os.close(os.open(path, os.O_RDONLY))
 
 
 def drop_caches():

@@ -26,7 +26,7 @@ export function makeUsers(): RealUsers {
   const names = ["a", "b", "c"].map((letter) => `osp${letter}${suffix}`);
   const made: (() => void)[] = [];
   const remove = () => {
-    for (const undo of made.splice(0).reverse()) undo();
+    for (const undo of made.splice(0).toReversed()) undo();
   };
   try {
     run("groupadd", group);
