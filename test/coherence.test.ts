@@ -83,12 +83,12 @@ async function everyByte(t: TestContext, { mount, program, map }: Setting): Prom
         await writer.pwrite(updating, data, offset);
         await expect(offset, data);
       }
-      const found = await Promise.all([
-        reader.call("differs", reading),
-        mapping === 0 ? "" : reader.call("differs_mapped", mapping),
-        appender.call("differs", appending),
-        writer.call("differs", updating),
-      ]);
+      // One after the other: Linux clears an inode's "attributes invalid" a moment before it sets the new size
+      // (fuse_change_attributes), and a second fstat in that moment tells the old one.
+      const found = [await reader.call("differs", reading)];
+      if (mapping !== 0) found.push(await reader.call("differs_mapped", mapping));
+      found.push(await appender.call("differs", appending));
+      found.push(await writer.call("differs", updating));
       equal(found.join(""), "", `round ${round}`);
     }
     t.pass();

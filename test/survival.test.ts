@@ -3,7 +3,7 @@ import { constants, existsSync, readFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { equal, ok } from "node:assert/strict";
 import t from "tap";
-import { pattern, refuses } from "./suite/expect.ts";
+import { pattern, refuses, waits } from "./suite/expect.ts";
 import { F_SETLK, F_SETLKW, F_WRLCK } from "./suite/linux.ts";
 import { Harness, needs } from "./system/harness.ts";
 
@@ -56,16 +56,12 @@ await t.test("kernel binding", needs("kernel", timeout), async (t) => {
     const path = harness.path("signalled");
     const busy = harness.program();
     await busy.writeFile(path, pattern(300_000));
-    let finished = false;
     const calls = Promise.allSettled(
       Array.from({ length: 100 }, (_, i) =>
         i % 2 === 0 ? busy.readFile(path) : busy.call("write_file", path, pattern(300_000)),
       ),
-    ).then((results) => {
-      finished = true;
-      return results;
-    });
-    while (!finished) {
+    );
+    while (await waits(calls)) {
       busy.signal("SIGUSR1");
       await program.stat(path);
     }
