@@ -158,6 +158,8 @@ class Check {
         }
       });
       if (end.torn !== undefined) this.#problem(`segment ${segment}: ${end.torn}`);
+      else if (end.offset < files.length(segment))
+        this.#problem(`segment ${segment} ends in zeros`);
     }
   }
 

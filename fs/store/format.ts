@@ -14,6 +14,11 @@ export const FORMAT_VERSION = 1;
 
 export const SEGMENT_MAGIC = Buffer.from("ONESPOOL", "latin1");
 export const SEGMENT_HEADER_LENGTH = 32;
+/**
+ * Zeros that are written behind the last frame when the log outgrows those before. A sync of bytes that were
+ * already written leaves the size alone, so the file system's journal need not be synced with them.
+ */
+export const ZEROS_AHEAD = 1024 * 1024;
 /** A segment takes no further frame once it is as long as this. */
 export const SEGMENT_LENGTH = 64 * 1024 * 1024;
 

@@ -3,6 +3,7 @@
  *
  * Invariants:
  * - the queue is written by one append; what follows in the log was queued later;
+ * - behind the last frame there are only zeros, and none in a segment that is not the last;
  * - a segment is synced before its successor is created, so only the last one can have a torn tail;
  * - after a failed sync nothing is acknowledged any more: every call throws (STORE_IO).
  */
@@ -14,6 +15,7 @@ import {
   FRAME_UNIT,
   SEGMENT_HEADER_LENGTH,
   SEGMENT_LENGTH,
+  ZEROS_AHEAD,
 } from "./format.ts";
 import { StoreError } from "./errors.ts";
 import type { SegmentFiles } from "./segment-files.ts";
@@ -29,6 +31,8 @@ const INLINE_SYNC_MS_MAX = 0.7;
 const INLINE_WAITERS_MAX = 1.3;
 /** The weight of the newest sync in both averages. */
 const NEWEST_WEIGHT = 0.1;
+
+const ZEROS = Buffer.alloc(ZEROS_AHEAD);
 
 export interface LogPosition {
   readonly segment: number;
@@ -47,6 +51,8 @@ export class Log {
   #segment: number;
   /** Where the next written byte goes. */
   #offset: number;
+  /** Where the zeros behind the last frame end. */
+  #zerosEnd: number;
   #queue: Buffer[] = [];
   #queuedLength = 0;
   /** Bytes appended and bytes known to be durable since this log was opened. */
@@ -65,6 +71,7 @@ export class Log {
     this.#files = files;
     this.#segment = end.segment;
     this.#offset = end.offset;
+    this.#zerosEnd = end.offset;
     this.#segmentLength = segmentLength;
   }
 
@@ -110,9 +117,36 @@ export class Log {
     const length = this.#queuedLength;
     this.#queue = [];
     this.#queuedLength = 0;
-    this.#files.append(this.#segment, this.#offset, queue);
+    this.#append(queue, length);
     this.#offset += length;
     this.#appended += length;
+  }
+
+  /** The zeros go: a log that is not appended to ends with its last frame. */
+  trim(): void {
+    if (this.#zerosEnd > this.#offset) this.#files.truncate(this.#segment, this.#offset);
+    this.#zerosEnd = this.#offset;
+  }
+
+  #append(queue: Buffer[], length: number): void {
+    const start = this.#offset;
+    const end = start + length;
+    const known = this.#zerosEnd;
+    // What a failed append leaves: nothing behind the last frame.
+    this.#zerosEnd = start;
+    if (end <= known) {
+      this.#files.append(this.#segment, start, queue);
+      this.#zerosEnd = known;
+      return;
+    }
+    try {
+      this.#files.append(this.#segment, start, [...queue, ZEROS]);
+      this.#zerosEnd = end + ZEROS.length;
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.code !== "STORE_FULL") throw error;
+      this.#files.append(this.#segment, start, queue);
+      this.#zerosEnd = end;
+    }
   }
 
   /** What is queued is not wanted: a change that was refused. */
@@ -141,6 +175,7 @@ export class Log {
     if (this.#queue.length > 0 || this.#offset < this.#segmentLength) return;
     const next = this.#segment + 1;
     try {
+      this.trim();
       this.#files.syncNow(this.#segment);
     } catch (error) {
       throw this.#fail(error as StoreError);
@@ -149,6 +184,7 @@ export class Log {
     this.#files.create(next);
     this.#segment = next;
     this.#offset = SEGMENT_HEADER_LENGTH;
+    this.#zerosEnd = SEGMENT_HEADER_LENGTH;
   }
 
   #startSync(): void {

@@ -48,9 +48,13 @@ export async function replay(
     if (read.torn !== undefined) {
       if (!last) throw new StoreError("STORE_DAMAGED", `segment ${segment}: ${read.torn}`);
       tornBytes = files.length(segment) - read.offset;
-      files.truncate(segment, read.offset);
     }
-    if (last) files.syncNow(segment);
+    if (last) {
+      files.truncate(segment, read.offset);
+      files.syncNow(segment);
+    } else if (read.offset < files.length(segment)) {
+      throw new StoreError("STORE_DAMAGED", `segment ${segment} ends in zeros`);
+    }
     end = { segment, offset: read.offset };
     await afterSegment(end, read.offset - start);
   }

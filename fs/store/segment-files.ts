@@ -95,7 +95,7 @@ export class SegmentFiles {
     return done;
   }
 
-  /** Writes all the buffers at a position; after a failure the file is as long as before. */
+  /** Writes all the buffers at a position; after a failure the file ends there. */
   append(segment: number, position: number, buffers: readonly Buffer[]): void {
     const fd = this.descriptor(segment);
     let rest = [...buffers];

@@ -20,6 +20,8 @@ import type { SegmentFiles } from "./segment-files.ts";
 import type { UnitMeta } from "./unit-meta.ts";
 import { decodeUnitMeta } from "./unit-meta.ts";
 
+const ZEROS_AT_ONCE = 64 * 1024;
+const ZEROS = Buffer.alloc(ZEROS_AT_ONCE);
 const WINDOW_LENGTH = 4 * 1024 * 1024;
 
 export type Frame =
@@ -83,11 +85,27 @@ export function readFrames(
     windowStart = at;
     return window.length >= count;
   };
+  /** Zeros behind the last frame of the last segment were written ahead. */
+  const onlyZerosLeft = (): boolean => {
+    const from = at;
+    let zeros = true;
+    while (zeros && at < length && have(Math.min(ZEROS_AT_ONCE, length - at))) {
+      const end = Math.min(at + ZEROS_AT_ONCE, length);
+      zeros = isZero(window.subarray(at - windowStart, end - windowStart));
+      at = end;
+    }
+    // Further reading starts over with a window that begins here.
+    at = from;
+    window = Buffer.alloc(0);
+    windowStart = from;
+    return zeros;
+  };
   const torn = (why: string): ReadEnd => ({ offset: at, torn: `${why} at offset ${at}` });
 
   while (at < length) {
     if (!have(FRAME_HEADER_LENGTH)) return torn("a cut-off frame header");
     const header = decodeFrameHeader(window, at - windowStart);
+    if (header.kind === 0 && onlyZerosLeft()) return { offset: at, torn: undefined };
     if (header.metaLength > FRAME_META_LENGTH_MAX || header.dataLength > UNIT_LENGTH_MAX) {
       return torn("an impossible frame length");
     }
@@ -113,4 +131,8 @@ export function readFrames(
     at += headLength + header.dataLength;
   }
   return { offset: at, torn: undefined };
+}
+
+function isZero(bytes: Buffer): boolean {
+  return bytes.equals(ZEROS.subarray(0, bytes.length));
 }

@@ -136,6 +136,7 @@ export class Store {
       for (const id of this.#state.unlinked) this.dropUnit(id);
       await this.#checkpoint;
       if (this.#dirty) await this.checkpoint();
+      this.#log.trim();
     } finally {
       await this.#index.close();
       this.#files.closeAll();
