@@ -6,7 +6,7 @@
  * Bytes that a file got belong to it; the token stays good as long as anything refers to them.
  */
 import type { Extent } from "../store/change.ts";
-import { CHUNK_LENGTH_MAX, UNIT_LENGTH_MAX } from "../store/format.ts";
+import { UNIT_LENGTH_MAX } from "../store/format.ts";
 import type { Store } from "../store/store.ts";
 import type { Budget } from "./budget.ts";
 import {
@@ -58,7 +58,7 @@ export class SessionUnits {
         all.push({ ids, length, writtenSec: nowSec, linked: false });
         for (let from = 0; from < length; from += UNIT_LENGTH_MAX) {
           const bytes = body.subarray(at + from, at + Math.min(length, from + UNIT_LENGTH_MAX));
-          ids.push(this.#store.writeUnit([bytes], chunksOf(bytes.length)));
+          ids.push(this.#store.writeUnit([bytes]));
         }
         at += length;
       }
@@ -137,12 +137,4 @@ export class SessionUnits {
     this.#unlinkedBytes -= bytes;
     this.#budget.give(this.#uid, bytes);
   }
-}
-
-function chunksOf(length: number): number[] {
-  const chunks: number[] = [];
-  for (let left = length; left > 0; left -= CHUNK_LENGTH_MAX) {
-    chunks.push(Math.min(left, CHUNK_LENGTH_MAX));
-  }
-  return chunks;
 }
