@@ -481,6 +481,20 @@ t.test("a size is not told before the invalidation that belongs to it is done", 
   t.equal(nodeOf(await speaker.askSoon("READDIRPLUS", 1, reading(handle, 2, 4000))), ino);
 });
 
+t.test("LINK tells the size of when the invalidations are done", async (t) => {
+  const speaker = new Speaker();
+  const ino = speaker.operations.put("f", "0123");
+  const settle = speaker.unsettle(ino);
+  const before = speaker.replies.length;
+  speaker.send("LINK", 1, [u64(ino), text("g")]);
+  const node = speaker.operations.nodes.get(ino);
+  if (node !== undefined) node.data = Buffer.from("delivered while it waits");
+  settle();
+  await tick();
+  const reply = speaker.replies[before];
+  t.equal(reply === undefined ? 0 : sizeOf(reply, entryOut.attr), node?.data.length);
+});
+
 t.test("a dotlock is made when every invalidation is done", async (t) => {
   const speaker = new Speaker();
   const settle = speaker.unsettle(speaker.operations.put("f", ""));

@@ -34,7 +34,10 @@ export const getattr: Handler = (session, request, reply) => {
  * A new size that is told before the invalidation that belongs to it would make the kernel show the zeros behind
  * the old end, which it still has in the last page. Nothing that an invalidation waits for waits for this.
  */
-async function settledAttributes(session: Session, ino: number): Promise<Attributes | Errno> {
+export async function settledAttributes(
+  session: Session,
+  ino: number,
+): Promise<Attributes | Errno> {
   for (;;) {
     const settled = session.settled(ino);
     if (settled === undefined) return session.operations.getAttributes(ino);

@@ -18,6 +18,7 @@ import type { Handler, Outcome } from "../outcome.ts";
 import type { Reply } from "../reply.ts";
 import type { Request } from "../request.ts";
 import type { Session } from "../session.ts";
+import { settledAttributes } from "./attributes.ts";
 import { encodeOpen } from "./files.ts";
 
 /** The reply names an inode: the kernel knows it from now on. Negative look-ups are errors, which it does not cache. */
@@ -110,11 +111,14 @@ export const link: Handler = (session, request, reply) => {
   if (name === undefined) return EINVAL;
   const ino = request.u64(linkIn.oldnodeid);
   const result = session.operations.link(ino, request.node, name, request.caller);
-  const encode = (): Errno | number => encodeEntry(session, reply, result);
-  const settled = isErrno(result) ? undefined : session.settled(ino);
-  return settled === undefined
-    ? whenLocked(session, name, result, encode)
-    : whenDone(settled, encode);
+  if (isErrno(result) || session.settled(ino) === undefined) {
+    return whenLocked(session, name, result, () => encodeEntry(session, reply, result));
+  }
+  // A size from before the wait could be older than a delivery that came meanwhile, and the kernel believes
+  // the reply of a LINK whatever it was told in between.
+  return whenDone(settledAttributes(session, ino), (settled) =>
+    encodeEntry(session, reply, settled),
+  );
 };
 
 export const unlink: Handler = (session, request) => {
