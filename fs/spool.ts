@@ -104,6 +104,8 @@ export class Spool {
     clearInterval(this.#timer);
     this.setInvalidator(undefined);
     await this.#files.close();
+    // A session that was closed with requests waiting still carries them out: not in a store that is closed.
+    await this.#hints.idle();
     await this.store.close();
   }
 

@@ -184,6 +184,20 @@ t.test(
   },
 );
 
+t.test("what a closed session has asked for is done before the store is closed", async (t) => {
+  const s = await SpoolInTest.open(t);
+  const { operations } = s.spool;
+  s.make("a");
+  const { handle } = ok(operations.open(CONTROL_INO, RDWR, ME));
+  const fields = { op: "deliver", bodyBytes: 5, shared: [{ bytes: 5 }], to: [{ path: "a" }] };
+  const data = Buffer.from(`${JSON.stringify(fields)}\nmail;`.repeat(5));
+  ok(await operations.write({ ino: CONTROL_INO, handle, offset: 0, data, flags: RDWR }, ME));
+  operations.release(CONTROL_INO, handle);
+  await s.spool.close();
+  await s.start();
+  t.equal(await s.text("a"), "mail;".repeat(5));
+});
+
 t.test("mail for a removed mailbox keeps its directory from being removed", async (t) => {
   const s = await SpoolInTest.open(t);
   const { operations, store } = s.spool;

@@ -59,6 +59,11 @@ export class Hints {
     return session;
   }
 
+  /** Resolves when the requests of all sessions that are open now are carried out; closed ones are among them. */
+  async idle(): Promise<void> {
+    await Promise.all([...this.#sessions].map(({ idle }) => idle));
+  }
+
   get sessionCount(): number {
     return this.#sessions.size;
   }

@@ -61,6 +61,8 @@ export class HintSession implements Requester {
   /** Of the first reply. */
   #bytesRead = 0;
   #running = false;
+  /** Resolves when no request is left; with the last one of a closed session the session ends. */
+  #idle: Promise<void> = Promise.resolve();
   #closed = false;
   /** Bytes taken from the budget for a request that is not complete. */
   #heldBytes = 0;
@@ -91,7 +93,8 @@ export class HintSession implements Requester {
       if (result === undefined) continue;
       if (!isRefusal(result)) held -= result.length;
       this.#waiting.push(result);
-      if (!this.#running) void this.#run();
+      // A rejection is a broken invariant: unhandled, it ends the process.
+      if (!this.#running) this.#idle = this.#run();
     }
     // A complete request gives its bytes back when it is answered, the rest stays for the next write.
     this.#requestBytes.give(this.opener.uid, held - this.#frames.held);
@@ -137,6 +140,10 @@ export class HintSession implements Requester {
 
   expire(nowSec: number): void {
     this.units.expire(nowSec);
+  }
+
+  get idle(): Promise<void> {
+    return this.#idle;
   }
 
   /** Requests without a reply that was read to its end. */
