@@ -120,7 +120,8 @@ async function mount(storeGiven: string, mountpointGiven: string, flags: Flags):
   const { serve } = await import("./serving.ts");
   const onReady = (line: string): void => {
     process.stdout.write(`${line}\n`);
-    if (tellStarter({ ready: line })) process.disconnect();
+    // A starter that was stopped meanwhile has closed the channel already.
+    if (tellStarter({ ready: line }) && process.connected) process.disconnect();
   };
   process.exitCode = await about(storeGiven, () =>
     serve({ store, mountpoint, binding, options, onReady }),
