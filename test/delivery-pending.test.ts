@@ -2,7 +2,7 @@ import t from "tap";
 import { ENOTEMPTY } from "../base/errno.ts";
 import { PENDING_PER_NAME_MAX } from "../fs/delivery/deliveries.ts";
 import { DOTLOCK_SECONDS_MAX } from "../fs/delivery/dotlock.ts";
-import { ALICE, BOB, Harness, ROOT, ROOT_CALLER } from "./hints-harness.ts";
+import { ALICE, BOB, exchange, Harness, ROOT, ROOT_CALLER } from "./hints-harness.ts";
 
 let harness: Harness;
 t.beforeEach(async () => {
@@ -69,6 +69,24 @@ t.test("more deliveries than one commit shows all show in order", async (t) => {
   await Promise.all(all);
   harness.lock(ino, "unlock");
   t.equal(harness.text("a"), Array.from({ length: 600 }, (_, k) => `${k} `).join(""));
+});
+
+t.test("deliveries of very many extents show in several commits, in order", async (t) => {
+  const ino = harness.fileAt("a");
+  harness.lock(ino, "write");
+  const session = harness.session();
+  const { units } = await exchange(session, { op: "write", lengths: [1, 1] }, "xy");
+  const [x, y] = units as string[];
+  const shared = Array.from({ length: 4_096 }, (_, k) => ({ unit: k % 2 === 0 ? x : y }));
+  for (let k = 0; k < 20; k++) {
+    await exchange(session, { op: "deliver", shared, to: [{ path: "a" }] });
+    await exchange(session, { op: "deliver", shared: [{ bytes: 1 }], to: [{ path: "a" }] }, "-");
+  }
+  harness.invalidated.length = 0;
+  harness.lock(ino, "unlock");
+  t.equal(harness.text("a"), `${"xy".repeat(2_048)}-`.repeat(20));
+  t.strictSame(harness.invalidated, [`${ino}@0`, `${ino}@${15 * 4_097}`]);
+  session.close();
 });
 
 t.test(

@@ -43,8 +43,9 @@ import type { Waiting } from "./waiting.ts";
 /** Deliveries that may pend on one name, and names that may have some: beyond it they are refused. */
 export const PENDING_PER_NAME_MAX = 10_000;
 export const PENDING_NAMES_MAX = 262_144;
-/** Pending deliveries that one commit shows. */
+/** Pending deliveries that one commit shows, and their extents (but for a single one with more). */
 const SHOWN_AT_ONCE_MAX = 256;
+const SHOWN_EXTENTS_AT_ONCE_MAX = 65_536;
 /** Names that one tick looks at: a hundred thousand forgotten dotlocks must not hold everybody up. */
 const NAMES_PER_TICK_MAX = 2_048;
 
@@ -318,7 +319,7 @@ export class Deliveries {
   #showSome(waiting: Waiting): boolean {
     const { parent, name } = waiting;
     const store = this.#store;
-    const pending = waiting.deliveries.slice(0, SHOWN_AT_ONCE_MAX);
+    const pending = firstOf(waiting.deliveries);
     const first = pending[0] as PendingDelivery;
     const directory = store.inode(parent);
     if (directory === undefined || !isDirectory(directory.mode) || directory.nlink === 0) {
@@ -383,6 +384,21 @@ export class Deliveries {
     }
     assert(count === this.#store.statistics().pending, "every name that waits is known");
   }
+}
+
+/**
+ * Those that one commit shows. Some hundreds of messages of thousands of extents each would make a record over
+ * its limit, so that they never showed.
+ */
+function firstOf(deliveries: readonly PendingDelivery[]): PendingDelivery[] {
+  let count = 0;
+  let extents = 0;
+  for (const delivery of deliveries) {
+    extents += delivery.extents.length;
+    if (count > 0 && extents > SHOWN_EXTENTS_AT_ONCE_MAX) break;
+    if (++count === SHOWN_AT_ONCE_MAX) break;
+  }
+  return deliveries.slice(0, count);
 }
 
 function create(
