@@ -10,13 +10,13 @@ import type { Request } from "../request.ts";
 import type { Session } from "../session.ts";
 
 function encodeAttributes(
-  session: Session,
   reply: Reply,
   result: Attributes | Errno,
+  validSec: number,
 ): Errno | number {
   if (isErrno(result)) return result;
   reply.clear(0, attrOut.attr);
-  reply.u64(attrOut.attr_valid, session.options.attributeTimeoutSec);
+  reply.u64(attrOut.attr_valid, validSec);
   reply.attributes(attrOut.attr, result);
   return attrOut.sizeof;
 }
@@ -27,7 +27,8 @@ export const getattr: Handler = (session, request, reply) => {
     session.settled(node) === undefined
       ? session.operations.getAttributes(node)
       : settledAttributes(session, node);
-  return whenDone(result, (settled) => encodeAttributes(session, reply, settled));
+  const { attributeTimeoutSec } = session.options;
+  return whenDone(result, (settled) => encodeAttributes(reply, settled, attributeTimeoutSec));
 };
 
 /**
@@ -44,6 +45,13 @@ export async function settledAttributes(
     await settled;
   }
 }
+
+/**
+ * The kernel takes the attributes of a SETATTR's or LINK's reply as they are. Unlike those of GETATTR and LOOKUP, it
+ * does not drop them when it was told of a change between the reply and the moment in which it looks at it:
+ * a size from before a delivery would stay. So they are to be asked for again.
+ */
+export const notTrustedSec = 0;
 
 /**
  * With HANDLE_KILLPRIV_V2 the kernel says when set-user-id and set-group-id must go (truncation by a
@@ -75,7 +83,7 @@ export const setattr: Handler = (session, request, reply) => {
     if (kill?.changed === true) change.mode = kill.mode;
   }
   const result = session.operations.setAttributes(request.node, change, request.caller);
-  return encodeAttributes(session, reply, result);
+  return encodeAttributes(reply, result, notTrustedSec);
 };
 
 function time(request: Request, at: number, atNsec: number): Time {

@@ -18,7 +18,7 @@ import type { Handler, Outcome } from "../outcome.ts";
 import type { Reply } from "../reply.ts";
 import type { Request } from "../request.ts";
 import type { Session } from "../session.ts";
-import { settledAttributes } from "./attributes.ts";
+import { notTrustedSec, settledAttributes } from "./attributes.ts";
 import { encodeOpen } from "./files.ts";
 
 /** The reply names an inode: the kernel knows it from now on. Negative look-ups are errors, which it does not cache. */
@@ -111,14 +111,16 @@ export const link: Handler = (session, request, reply) => {
   if (name === undefined) return EINVAL;
   const ino = request.u64(linkIn.oldnodeid);
   const result = session.operations.link(ino, request.node, name, request.caller);
+  const encode = (attributes: Attributes | Errno): Errno | number => {
+    const length = encodeEntry(session, reply, attributes);
+    if (!isErrno(attributes)) reply.u64(entryOut.attr_valid, notTrustedSec);
+    return length;
+  };
   if (isErrno(result) || session.settled(ino) === undefined) {
-    return whenLocked(session, name, result, () => encodeEntry(session, reply, result));
+    return whenLocked(session, name, result, () => encode(result));
   }
-  // A size from before the wait could be older than a delivery that came meanwhile, and the kernel believes
-  // the reply of a LINK whatever it was told in between.
-  return whenDone(settledAttributes(session, ino), (settled) =>
-    encodeEntry(session, reply, settled),
-  );
+  // The attributes from before the wait are older than what the kernel is told meanwhile.
+  return whenDone(settledAttributes(session, ino), encode);
 };
 
 export const unlink: Handler = (session, request) => {
