@@ -370,6 +370,105 @@ t.test("a damaged byte is found by reading it and by fsck", async (t) => {
   t.match(report.problems.join("\n"), /segment 1: unit 1 with bytes whose checksum does not fit/);
 });
 
+t.test(
+  "what stands behind damage in the last segment is kept in a file, and fsck says so",
+  async (t) => {
+    const directory = join(scratch(t, "tail"), "s");
+    const store = await Store.open(directory, { create: true });
+    const model: Model = new Map();
+    await run(store, model, [{ kind: "deliver", names: ["a"], own: 3, shared: 500 }]);
+    const log = join(directory, "log", "00000001.seg");
+    const middle = store.statistics().indexLagBytes + 32;
+    await run(store, model, [{ kind: "deliver", names: ["a", "b"], own: 3, shared: 500 }]);
+    await store.durable();
+    const copy = `${directory}-copy`;
+    crashCopy(store, copy);
+    await store.close();
+    const whole = fs.readFileSync(log);
+    const damaged = join(copy, "log", "00000001.seg");
+    const bytes = fs.readFileSync(damaged);
+    bytes[middle + 20] = (bytes[middle + 20] as number) ^ 1;
+    fs.writeFileSync(damaged, bytes);
+    const report = await checkStore(copy);
+    t.match(report.problems.join(), /taken off the log; they are kept in .*00000001\.seg\.cut-at-/);
+    const kept = fs
+      .readdirSync(join(copy, "log"))
+      .find((name) => name.includes("cut-at")) as string;
+    const at = Number(kept.split("-").at(-1));
+    const tail = fs.readFileSync(join(copy, "log", kept));
+    t.ok(tail.subarray(100, whole.length - at).equals(whole.subarray(at + 100)), "it is the tail");
+  },
+);
+
+t.test("a log that is not whole is refused, by fsck as well", async (t) => {
+  const parent = scratch(t, "whole");
+  const log = (name: string): string => join(parent, name, "log", "00000001.seg");
+  for (const name of ["gone", "short", "hole"]) {
+    const store = await Store.open(join(parent, name), { create: true, segmentLength: 3000 });
+    const steps: Step[] = [];
+    for (let k = 0; k < 6; k++) steps.push({ kind: "deliver", names: ["a"], own: 3, shared: 900 });
+    await run(store, new Map(), steps);
+    await store.close();
+  }
+  for (const name of fs.readdirSync(join(parent, "gone", "log"))) {
+    fs.rmSync(join(parent, "gone", "log", name));
+  }
+  const last = fs
+    .readdirSync(join(parent, "short", "log"))
+    .sort()
+    .at(-1) as string;
+  fs.truncateSync(join(parent, "short", "log", last), 100);
+  fs.rmSync(log("hole"));
+  for (const [name, rebuildIndex] of [
+    ["gone", false],
+    ["gone", true],
+    ["short", false],
+    ["hole", true],
+  ] as const) {
+    const refusal = { code: "STORE_DAMAGED" };
+    await t.rejects(Store.open(join(parent, name), { create: true, rebuildIndex }), refusal, name);
+    await t.rejects(checkStore(join(parent, name), { rebuildIndex }), refusal, `fsck of ${name}`);
+  }
+});
+
+t.test("a checkpoint that fails loses nothing for the next one", async (t) => {
+  const directory = join(scratch(t, "failed"), "s");
+  const store = await Store.open(directory, { create: true });
+  const model: Model = new Map();
+  await run(store, model, [{ kind: "deliver", names: ["a", "b"], own: 3, shared: 500 }]);
+  const { index } = store.internals();
+  const batch = index.batch.bind(index);
+  index.batch = () => ({ ...batch(), write: () => Promise.reject(new Error("no space")) });
+  const failing = store.checkpoint();
+  await run(store, model, [{ kind: "deliver", names: ["b", "c"], own: 3, shared: 500 }]);
+  await t.rejects(failing, /no space/);
+  index.batch = batch;
+  await run(store, model, [{ kind: "deliver", names: ["c"], own: 3, shared: 500 }]);
+  await store.close();
+  t.same((await checkStore(directory)).problems, []);
+  const again = await Store.open(directory);
+  t.equal(again.recovered.bytes, 0, "the index covers the log");
+  t.same(contents(again, NAMES), expected(model, NAMES));
+  await again.close();
+});
+
+t.test("a unit whose commit was refused is not in the log", async (t) => {
+  const directory = join(scratch(t, "queued"), "s");
+  const store = await Store.open(directory, { create: true });
+  store.commit(create(store, "a"));
+  const ino = store.lookup(1, "a");
+  const bytes = Buffer.from("reused by the next request");
+  const unit = store.writeUnit([bytes]);
+  const extents = [{ unit, offset: 0, length: 3 }];
+  t.throws(() => store.commit([{ type: "splice", ino, offset: 9, remove: 0, extents }]));
+  store.dropUnit(unit);
+  store.dropUnit(store.writeUnit([bytes]));
+  bytes.fill("x");
+  store.commit(create(store, "b"));
+  await store.close();
+  t.same((await checkStore(directory, { rebuildIndex: true })).problems, []);
+});
+
 t.test("a missing or damaged index is made again", async (t) => {
   const directory = join(scratch(t, "index"), "s");
   const store = await Store.open(directory, { create: true });
@@ -389,6 +488,11 @@ t.test("a missing or damaged index is made again", async (t) => {
   t.same(report.problems, []);
   again = await Store.open(directory);
   t.same(contents(again, NAMES), expected(model, NAMES), "damaged");
+  await again.close();
+  fs.writeFileSync(join(directory, "index", "CURRENT"), "\n");
+  again = await Store.open(directory);
+  t.equal(again.indexRebuilt, true, "an index that LevelDB cannot begin to open");
+  t.same(contents(again, NAMES), expected(model, NAMES));
   await again.close();
 });
 

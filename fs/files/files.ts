@@ -313,13 +313,13 @@ export class Files implements Operations {
 
   statFileSystem(): FileSystemStatistics {
     const space = this.#store.space();
-    const { files, directories } = this.#store.statistics();
+    const files = this.#store.inodeCount;
     return {
       blockSize: space.blockSize,
       blocks: space.blocks,
       blocksFree: space.free,
       blocksAvailable: space.available,
-      files: files + directories + space.available,
+      files: files + space.available,
       // There is no table of inodes that could be full: what limits their number is the disk.
       filesFree: space.available,
       nameLengthMax: NAME_LENGTH_MAX,

@@ -9,6 +9,7 @@
 import type { MoverState, Piece } from "../moved/moved.ts";
 import { matchWrite, noteResize } from "../moved/moved.ts";
 import type { Extent, SpliceChange } from "../store/change.ts";
+import { StoreError } from "../store/errors.ts";
 import type { Inode } from "../store/inode.ts";
 import type { Store } from "../store/store.ts";
 import { packPieces } from "./packing.ts";
@@ -40,14 +41,8 @@ export class Overwrites {
    * it stores are added to `units`.
    */
   splice(inode: Inode, offset: number, data: Buffer, units: number[]): SpliceChange | undefined {
-    const { ino, size } = inode;
-    const { pieces, state } = matchWrite({
-      offset,
-      data,
-      size,
-      readOld: (at, length) => this.#store.read(ino, at, length),
-      state: this.#states.get(ino),
-    });
+    const { ino } = inode;
+    const { pieces, state } = this.#match(inode, offset, data);
     this.#remember(ino, state);
     const { first, end, skipped } = changedPart(pieces, offset);
     if (first === end) return undefined;
@@ -71,6 +66,26 @@ export class Overwrites {
       extents.push(...part);
     }
     return placeExtents(inode, offset + skipped, length, extents);
+  }
+
+  /** Bytes that are damaged match nothing: whoever writes over them mends the file. */
+  #match(
+    { ino, size }: Inode,
+    offset: number,
+    data: Buffer,
+  ): { pieces: readonly Piece[]; state: MoverState | undefined } {
+    try {
+      return matchWrite({
+        offset,
+        data,
+        size,
+        readOld: (at, length) => this.#store.read(ino, at, length),
+        state: this.#states.get(ino),
+      });
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.code !== "STORE_DAMAGED") throw error;
+      return { pieces: [{ kind: "new", offset: 0, length: data.length }], state: undefined };
+    }
   }
 
   #remember(ino: number, state: MoverState | undefined): void {

@@ -54,32 +54,36 @@ export interface CheckReport {
   readonly pending: number;
 }
 
-/** Throws StoreError when the store cannot be opened at all. */
+/** Throws StoreError when the store cannot be opened at all. A damaged index is made anew and checked. */
 export async function checkStore(
   directory: string,
   options: CheckOptions = {},
 ): Promise<CheckReport> {
-  let indexRebuilt = options.rebuildIndex === true;
   const progress = options.onProgress ?? (() => {});
-  const open = (rebuildIndex: boolean): Promise<Store> =>
-    Store.open(directory, {
-      rebuildIndex,
-      onProgress: (done, total) => progress("index", total === 0 ? 1 : done / total),
-    });
-  let store: Store;
+  const rebuild = options.rebuildIndex === true;
   try {
-    store = await open(indexRebuilt);
+    return await checkOnce(directory, rebuild, progress);
   } catch (error) {
-    const damagedIndex = error instanceof StoreError && error.code === "STORE_DAMAGED";
-    if (!damagedIndex || indexRebuilt) throw error;
-    indexRebuilt = true;
-    store = await open(true);
+    const damagedIndex = error instanceof StoreError && error.code === "INDEX_DAMAGED";
+    if (!damagedIndex || rebuild) throw error;
+    return checkOnce(directory, true, progress);
   }
+}
+
+async function checkOnce(
+  directory: string,
+  rebuildIndex: boolean,
+  progress: (stage: string, part: number) => void,
+): Promise<CheckReport> {
+  const store = await Store.open(directory, {
+    rebuildIndex,
+    onProgress: (done, total) => progress("index", total === 0 ? 1 : done / total),
+  });
   try {
     const check = new Check(store.internals(), progress);
     await store.checkpoint();
     await check.run();
-    return check.report(store, indexRebuilt || store.indexRebuilt);
+    return check.report(store);
   } finally {
     await store.close();
   }
@@ -111,13 +115,20 @@ class Check {
     await this.#checkNames();
   }
 
-  report(store: Store, indexRebuilt: boolean): CheckReport {
+  report(store: Store): CheckReport {
+    const { recovered, indexRebuilt } = store;
+    if (recovered.savedTail !== undefined) {
+      this.#problem(
+        `${recovered.tornBytes} bytes with whole commits among them stood behind a bad frame and were ` +
+          `taken off the log; they are kept in ${recovered.savedTail}`,
+      );
+    }
     return {
       clean: this.#problemCount === 0,
       problems: this.#problems,
       problemCount: this.#problemCount,
-      replayedBytes: store.recovered.bytes,
-      tornBytes: store.recovered.tornBytes,
+      replayedBytes: recovered.bytes,
+      tornBytes: recovered.tornBytes,
       indexRebuilt,
       segments: this.#segments,
       logBytes: this.#logBytes,

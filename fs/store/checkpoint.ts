@@ -34,6 +34,7 @@ export async function writeCheckpoint(state: State, log: Log, index: IndexDb): P
     unlinked: [...state.unlinked],
   });
   const generation = state.generation;
+  const extents = state.extentsChanged;
   const rows = state.freeze(batch);
   try {
     const durable = log.durable();
@@ -45,9 +46,11 @@ export async function writeCheckpoint(state: State, log: Log, index: IndexDb): P
     batch.put(META_KEY, meta);
     await durable;
     await batch.write();
-  } finally {
-    state.endFreeze();
+  } catch (error) {
+    state.unfreeze(rows, generation, extents);
+    throw error;
   }
+  state.endFreeze();
   for (let k = 0; k < rows.length; k++) {
     state.thawed(rows[k] as (typeof rows)[number], generation);
     if (k % (ROWS_PER_TURN * 10) === 0) await nextTurn();

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { StoreError } from "./errors.ts";
 import { FORMAT_VERSION } from "./format.ts";
 import { FORMAT_FILE, LOCK_FILE, LOG_DIRECTORY, logDirectory } from "./paths.ts";
-import { storageError } from "./segment-files.ts";
+import { SegmentFiles, storageError, syncDirectory } from "./segment-files.ts";
 
 /** What a store's format file says; programs of other formats refuse it by this line. */
 const FORMAT_LINE = /^onespool store format (\d+)\n$/;
@@ -30,6 +30,11 @@ export function createStore(directory: string): void {
       );
     }
     fs.mkdirSync(logDirectory(directory), { recursive: true, mode: 0o700 });
+    const files = new SegmentFiles(directory);
+    files.remove(1);
+    files.create(1);
+    files.closeAll();
+    // Last: a directory without it is no store yet, and may be made one again.
     const path = join(directory, FORMAT_FILE);
     const fd = fs.openSync(path, "w", 0o600);
     fs.writeSync(fd, `onespool store format ${FORMAT_VERSION}\n`);
@@ -82,11 +87,5 @@ export function lockStore(directory: string): number {
 }
 
 export function unlockStore(fd: number): void {
-  fs.closeSync(fd);
-}
-
-function syncDirectory(path: string): void {
-  const fd = fs.openSync(path, "r");
-  fs.fsyncSync(fd);
   fs.closeSync(fd);
 }

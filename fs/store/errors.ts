@@ -10,8 +10,10 @@ export type StoreErrorCode =
   | "STORE_FULL"
   /** A read or a write failed, or an earlier sync did: nothing more is acknowledged. */
   | "STORE_IO"
-  /** Bytes whose checksum does not fit. */
+  /** Bytes of the log whose checksum does not fit, or a log that is not whole. */
   | "STORE_DAMAGED"
+  /** The index is damaged; it can be made anew from the log (onespool fsck --rebuild-index). */
+  | "INDEX_DAMAGED"
   /** Another process has the store. */
   | "STORE_BUSY"
   /** Not a store, or one of a newer format. */

@@ -34,7 +34,7 @@ export class IndexDb implements IndexReader {
     this.#level = level;
   }
 
-  /** Opens or creates; throws STORE_DAMAGED when LevelDB finds it damaged. */
+  /** Opens or creates; throws INDEX_DAMAGED when LevelDB finds it damaged. */
   static async open(store: string): Promise<IndexDb> {
     const level = new ClassicLevel<Buffer, Buffer>(indexDirectory(store), OPTIONS);
     try {
@@ -137,10 +137,11 @@ function indexError(what: string, error: unknown): StoreError {
   const cause = error as Error & { code?: string; cause?: Error & { code?: string } };
   const inner = cause.cause ?? cause;
   const damaged =
-    inner.code === "LEVEL_CORRUPTION" || /Corruption|missing files/.test(inner.message);
+    inner.code === "LEVEL_CORRUPTION" ||
+    /Corruption|missing files|Is a directory|No such file/.test(inner.message);
   const full = /No space left|quota/i.test(inner.message);
   return new StoreError(
-    damaged ? "STORE_DAMAGED" : full ? "STORE_FULL" : "STORE_IO",
+    damaged ? "INDEX_DAMAGED" : full ? "STORE_FULL" : "STORE_IO",
     `${what}: ${inner.message}`,
     { cause: error },
   );

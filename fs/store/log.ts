@@ -64,14 +64,13 @@ export class Log {
   #waitersMean = 1;
   #waiters: Waiter[] = [];
   #failure: StoreError | undefined;
-  /** Syncs that ended well, for statistics. */
-  syncs = 0;
 
   constructor(files: SegmentFiles, end: LogPosition, segmentLength = SEGMENT_LENGTH) {
     this.#files = files;
     this.#segment = end.segment;
     this.#offset = end.offset;
     this.#zerosEnd = end.offset;
+    files.pin(end.segment);
     this.#segmentLength = segmentLength;
   }
 
@@ -82,10 +81,6 @@ export class Log {
 
   get appended(): number {
     return this.#appended;
-  }
-
-  get durableUpTo(): number {
-    return this.#synced;
   }
 
   /** Queues a unit; returns where its data will stand. */
@@ -117,7 +112,13 @@ export class Log {
     const length = this.#queuedLength;
     this.#queue = [];
     this.#queuedLength = 0;
-    this.#append(queue, length);
+    try {
+      this.#append(queue, length);
+    } catch (error) {
+      // A full disk refuses this change only. Anything else leaves it unknown what the file holds now.
+      if (error instanceof StoreError && error.code !== "STORE_FULL") throw this.#fail(error);
+      throw error;
+    }
     this.#offset += length;
     this.#appended += length;
   }
@@ -175,13 +176,13 @@ export class Log {
     if (this.#queue.length > 0 || this.#offset < this.#segmentLength) return;
     const next = this.#segment + 1;
     try {
-      this.trim();
-      this.#files.syncNow(this.#segment);
+      this.#files.seal(this.#segment, this.#offset);
     } catch (error) {
       throw this.#fail(error as StoreError);
     }
     this.#settle(this.#appended);
     this.#files.create(next);
+    this.#files.pin(next);
     this.#segment = next;
     this.#offset = SEGMENT_HEADER_LENGTH;
     this.#zerosEnd = SEGMENT_HEADER_LENGTH;
@@ -219,7 +220,6 @@ export class Log {
   }
 
   #settle(upTo: number): void {
-    this.syncs++;
     this.#synced = Math.max(this.#synced, upTo);
     const waiters = this.#waiters;
     this.#waiters = waiters.filter((waiter) => waiter.upTo > this.#synced);
@@ -227,11 +227,11 @@ export class Log {
   }
 
   #fail(error: StoreError): StoreError {
-    this.#failure ??= new StoreError(
-      "STORE_IO",
-      `the log could not be synced, so nothing more is accepted until the store is opened again: ${error.message}`,
-      { cause: error },
-    );
+    if (this.#failure === undefined) {
+      const message = `the log failed, so nothing more is accepted until the store is opened again: ${error.message}`;
+      this.#failure = new StoreError("STORE_IO", message, { cause: error });
+      process.emitWarning(message);
+    }
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const waiter of waiters) waiter.reject(this.#failure);

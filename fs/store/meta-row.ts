@@ -39,7 +39,7 @@ export function decodeMeta(bytes: Buffer): Meta {
     return { position, counters, orphans, unlinked: numbers(from) };
   } catch (error) {
     if (!(error instanceof MalformedError)) throw error;
-    throw new StoreError("STORE_DAMAGED", `the index's first row: ${error.message}`);
+    throw new StoreError("INDEX_DAMAGED", `the index's first row: ${error.message}`);
   }
 }
 

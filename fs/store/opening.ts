@@ -56,12 +56,24 @@ export async function openStore(directory: string, options: StoreOptions): Promi
   let index: IndexDb | undefined;
   try {
     if (options.rebuildIndex === true) IndexDb.remove(directory);
-    const found = await openIndex(directory);
-    ({ index } = found);
-    const state = new State(index, options.cacheLimits ?? CACHE_LIMITS);
-    const recovery = await recover(directory, files, index, state, options);
-    const indexRebuilt = found.rebuilt || options.rebuildIndex === true;
-    return { lock, files, index, state, indexRebuilt, ...recovery };
+    let indexRebuilt = options.rebuildIndex === true;
+    for (;;) {
+      try {
+        index = await IndexDb.open(directory);
+        const state = new State(index, options.cacheLimits ?? CACHE_LIMITS);
+        const recovery = await recover(files, index, state, options);
+        return { lock, files, index, state, indexRebuilt, ...recovery };
+      } catch (error) {
+        const damagedIndex = error instanceof StoreError && error.code === "INDEX_DAMAGED";
+        if (!damagedIndex || indexRebuilt) throw error;
+        // Everything in it comes from the log.
+        process.emitWarning(`${error.message}; the index is made anew from the log`);
+        await index?.close();
+        index = undefined;
+        IndexDb.remove(directory);
+        indexRebuilt = true;
+      }
+    }
   } catch (error) {
     await index?.close();
     files.closeAll();
@@ -70,20 +82,7 @@ export async function openStore(directory: string, options: StoreOptions): Promi
   }
 }
 
-/** An index that cannot be opened is made anew: everything in it comes from the log. */
-async function openIndex(directory: string): Promise<{ index: IndexDb; rebuilt: boolean }> {
-  try {
-    return { index: await IndexDb.open(directory), rebuilt: false };
-  } catch (error) {
-    if (!(error instanceof StoreError) || error.code !== "STORE_DAMAGED") throw error;
-    process.emitWarning(`${error.message}; it is made anew from the log`);
-    IndexDb.remove(directory);
-    return { index: await IndexDb.open(directory), rebuilt: true };
-  }
-}
-
 async function recover(
-  directory: string,
   files: SegmentFiles,
   index: IndexDb,
   state: State,
@@ -96,12 +95,6 @@ async function recover(
     for (const ino of meta.orphans) state.orphans.add(ino);
     for (const id of meta.unlinked) state.unlinked.add(id);
     await loadSmallRows(index, state);
-  }
-  if (files.list().length === 0) {
-    if (meta !== undefined) {
-      throw new StoreError("STORE_DAMAGED", `${directory} has an index and no log`);
-    }
-    files.create(1);
   }
   removeUnfinishedSegment(files);
   let totalBytes = 0;
@@ -125,9 +118,8 @@ async function recover(
 /** A crash between a segment's creation and its header leaves a file without one, and nothing in it. */
 function removeUnfinishedSegment(files: SegmentFiles): void {
   const last = files.list().at(-1);
-  if (last === undefined || files.length(last) >= SEGMENT_HEADER_LENGTH) return;
+  if (last === undefined || last === 1 || files.length(last) >= SEGMENT_HEADER_LENGTH) return;
   files.remove(last);
-  if (files.list().length === 0) files.create(1);
 }
 
 /** Rows that are always in memory: the use of segments, and what is pending. */

@@ -20,6 +20,11 @@ export function segmentPath(store: string, segment: number): string {
   return join(store, LOG_DIRECTORY, `${String(segment).padStart(8, "0")}.seg`);
 }
 
+/** What recovery cut off a segment although whole frames followed. */
+export function tornPath(store: string, segment: number, offset: number): string {
+  return `${segmentPath(store, segment)}.cut-at-${offset}`;
+}
+
 /** The number in a segment's file name; undefined for any other name. */
 export function segmentNumber(name: string): number | undefined {
   const digits = SEGMENT_NAME.exec(name)?.[1];

@@ -10,7 +10,7 @@ import { SEGMENT_HEADER_LENGTH } from "./format.ts";
 import type { LogPosition } from "./log.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import type { Frame } from "./segment-reader.ts";
-import { checkSegmentHeader, readFrames } from "./segment-reader.ts";
+import { checkSegmentHeader, commitFollows, readFrames } from "./segment-reader.ts";
 import type { State } from "./state.ts";
 import { Unit } from "./unit.ts";
 
@@ -21,6 +21,8 @@ export interface Recovered {
   readonly bytes: number;
   /** What was cut off the last segment; 0 after a clean end. */
   readonly tornBytes: number;
+  /** Where they are kept, if whole commits were among them. */
+  readonly savedTail: string | undefined;
 }
 
 /** `afterSegment` runs behind each segment with the bytes read of it: the place for a checkpoint in a long recovery. */
@@ -31,12 +33,11 @@ export async function replay(
   afterSegment: (end: LogPosition, bytes: number) => Promise<void>,
 ): Promise<Recovered> {
   const segments = files.list().filter((segment) => segment >= (from?.segment ?? 0));
-  if (from !== undefined && segments[0] !== from.segment) {
-    throw new StoreError("STORE_DAMAGED", `the log has no segment ${from.segment}`);
-  }
+  checkWhole(files, segments, from);
   let end: LogPosition = from ?? { segment: 0, offset: 0 };
   let bytes = 0;
   let tornBytes = 0;
+  let savedTail: string | undefined;
   for (const [k, segment] of segments.entries()) {
     const last = k === segments.length - 1;
     const start = from !== undefined && k === 0 ? from.offset : SEGMENT_HEADER_LENGTH;
@@ -48,6 +49,13 @@ export async function replay(
     if (read.torn !== undefined) {
       if (!last) throw new StoreError("STORE_DAMAGED", `segment ${segment}: ${read.torn}`);
       tornBytes = files.length(segment) - read.offset;
+      if (commitFollows(files, segment, read.offset)) {
+        savedTail = files.saveTail(segment, read.offset);
+        process.emitWarning(
+          `segment ${segment}: ${read.torn}, and whole commits behind it: that is damage, or a crash of the machine. ` +
+            `The ${tornBytes} bytes from there on are taken off the log and kept in ${savedTail}`,
+        );
+      }
     }
     if (last) {
       files.truncate(segment, read.offset);
@@ -58,7 +66,31 @@ export async function replay(
     end = { segment, offset: read.offset };
     await afterSegment(end, read.offset - start);
   }
-  return { end, bytes, tornBytes };
+  return { end, bytes, tornBytes, savedTail };
+}
+
+/** Segments follow each other, and none ends before what the index has of it. */
+function checkWhole(
+  files: SegmentFiles,
+  segments: readonly number[],
+  from: LogPosition | undefined,
+): void {
+  let expected = from?.segment ?? 1;
+  for (const segment of segments) {
+    if (segment !== expected) break;
+    expected++;
+  }
+  if (segments.length === 0 || expected <= (segments.at(-1) as number)) {
+    throw new StoreError("STORE_DAMAGED", `the log has no segment ${expected}`);
+  }
+  if (from === undefined) return;
+  const length = files.length(from.segment);
+  if (length < from.offset) {
+    throw new StoreError(
+      "STORE_DAMAGED",
+      `segment ${from.segment} has ${length} bytes, and the index knows ${from.offset} of it: the log was cut`,
+    );
+  }
 }
 
 function replayFrame(state: State, segment: number, frame: Frame): void {

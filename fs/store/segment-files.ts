@@ -5,7 +5,7 @@
 import * as fs from "node:fs";
 import { encodeSegmentHeader, SEGMENT_HEADER_LENGTH } from "./format.ts";
 import { StoreError } from "./errors.ts";
-import { logDirectory, segmentNumber, segmentPath } from "./paths.ts";
+import { logDirectory, segmentNumber, segmentPath, tornPath } from "./paths.ts";
 
 /** Segments that are open for reading at once. */
 const OPEN_MAX = 512;
@@ -16,9 +16,20 @@ export function storageError(what: string, error: unknown): StoreError {
   return new StoreError(full ? "STORE_FULL" : "STORE_IO", `${what}: ${message}`, { cause: error });
 }
 
+export function syncDirectory(path: string): void {
+  const fd = fs.openSync(path, "r");
+  try {
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
 export class SegmentFiles {
   readonly #store: string;
   readonly #open = new Map<number, number>();
+  /** The segment that the log is appended to: its descriptor may be in a pool thread's hands. */
+  #pinned = 0;
 
   constructor(store: string) {
     this.#store = store;
@@ -34,20 +45,27 @@ export class SegmentFiles {
     return numbers.sort((a, b) => a - b);
   }
 
+  /** This segment's descriptor stays what it is until another one is pinned. */
+  pin(segment: number): void {
+    this.#pinned = segment;
+  }
+
   /** A new segment with its header; its name is on stable storage when this returns. */
   create(segment: number): void {
     const path = segmentPath(this.#store, segment);
+    let fd: number;
     try {
-      const fd = fs.openSync(path, "wx+", 0o600);
-      this.#open.set(segment, fd);
+      fd = fs.openSync(path, "wx+", 0o600);
+    } catch (error) {
+      throw storageError(`cannot create ${path}`, error);
+    }
+    this.#remember(segment, fd);
+    try {
       fs.writeSync(fd, encodeSegmentHeader(segment), 0, SEGMENT_HEADER_LENGTH, 0);
       fs.fdatasyncSync(fd);
-      const directory = fs.openSync(logDirectory(this.#store), "r");
-      fs.fsyncSync(directory);
-      fs.closeSync(directory);
+      syncDirectory(logDirectory(this.#store));
     } catch (error) {
-      this.close(segment);
-      fs.rmSync(path, { force: true });
+      this.remove(segment);
       throw storageError(`cannot create ${path}`, error);
     }
   }
@@ -67,16 +85,17 @@ export class SegmentFiles {
     } catch (error) {
       throw storageError(`cannot open ${path}`, error);
     }
-    if (this.#open.size >= OPEN_MAX) {
-      const oldest = this.#open.keys().next().value;
-      if (oldest !== undefined) this.close(oldest);
-    }
-    this.#open.set(segment, fd);
+    this.#remember(segment, fd);
     return fd;
   }
 
   length(segment: number): number {
-    return fs.fstatSync(this.descriptor(segment)).size;
+    const path = segmentPath(this.#store, segment);
+    try {
+      return fs.statSync(path).size;
+    } catch (error) {
+      throw storageError(`cannot look at ${path}`, error);
+    }
   }
 
   /** Fills the buffer from a position; returns how many bytes there were. */
@@ -124,6 +143,30 @@ export class SegmentFiles {
     }
   }
 
+  /** Cuts a segment that gets no further frame; size and bytes are on stable storage afterwards. */
+  seal(segment: number, length: number): void {
+    this.truncate(segment, length);
+    try {
+      fs.fsyncSync(this.descriptor(segment));
+    } catch (error) {
+      throw storageError(`cannot sync segment ${segment}`, error);
+    }
+  }
+
+  /** Copies what stands behind `offset` into a file of its own beside the segment; returns its path. */
+  saveTail(segment: number, offset: number): string {
+    const path = tornPath(this.#store, segment, offset);
+    try {
+      const bytes = Buffer.alloc(this.length(segment) - offset);
+      this.read(segment, offset, bytes, 0, bytes.length);
+      fs.writeFileSync(path, bytes, { mode: 0o600, flush: true });
+      syncDirectory(logDirectory(this.#store));
+    } catch (error) {
+      throw error instanceof StoreError ? error : storageError(`cannot write ${path}`, error);
+    }
+    return path;
+  }
+
   syncNow(segment: number): void {
     try {
       fs.fdatasyncSync(this.descriptor(segment));
@@ -143,6 +186,14 @@ export class SegmentFiles {
     if (fd === undefined) return;
     this.#open.delete(segment);
     fs.closeSync(fd);
+  }
+
+  #remember(segment: number, fd: number): void {
+    for (const oldest of this.#open.keys()) {
+      if (this.#open.size < OPEN_MAX) break;
+      if (oldest !== this.#pinned) this.close(oldest);
+    }
+    this.#open.set(segment, fd);
   }
 
   closeAll(): void {

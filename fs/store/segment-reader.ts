@@ -103,7 +103,10 @@ export function readFrames(
   const torn = (why: string): ReadEnd => ({ offset: at, torn: `${why} at offset ${at}` });
 
   while (at < length) {
-    if (!have(FRAME_HEADER_LENGTH)) return torn("a cut-off frame header");
+    if (!have(FRAME_HEADER_LENGTH)) {
+      if (onlyZerosLeft()) return { offset: at, torn: undefined };
+      return torn("a cut-off frame header");
+    }
     const header = decodeFrameHeader(window, at - windowStart);
     if (header.kind === 0 && onlyZerosLeft()) return { offset: at, torn: undefined };
     if (header.metaLength > FRAME_META_LENGTH_MAX || header.dataLength > UNIT_LENGTH_MAX) {
@@ -135,4 +138,24 @@ export function readFrames(
 
 function isZero(bytes: Buffer): boolean {
   return bytes.equals(ZEROS.subarray(0, bytes.length));
+}
+
+/**
+ * Whether a whole commit stands somewhere behind a bad frame. A crash can leave that too, when the disk wrote
+ * later blocks first, but so does damage: then what follows was acknowledged.
+ */
+export function commitFollows(files: SegmentFiles, segment: number, offset: number): boolean {
+  const bytes = Buffer.alloc(files.length(segment) - offset);
+  files.read(segment, offset, bytes, 0, bytes.length);
+  const kind = Buffer.from([FRAME_COMMIT, 0, 0, 0]);
+  const kindAt = 12;
+  let at = bytes.indexOf(kind, 1 + kindAt);
+  for (; at >= 0; at = bytes.indexOf(kind, at + 1)) {
+    const start = at - kindAt;
+    if (start + FRAME_HEADER_LENGTH > bytes.length) return false;
+    const { metaLength, dataLength, checksum } = decodeFrameHeader(bytes, start);
+    if (dataLength !== 0 || start + FRAME_HEADER_LENGTH + metaLength > bytes.length) continue;
+    if (frameChecksum(bytes, start, metaLength) === checksum) return true;
+  }
+  return false;
 }

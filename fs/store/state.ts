@@ -133,7 +133,7 @@ export class State implements NodePool {
   load(ino: number, id: number): ExtentNode {
     const node = this.#row(nodeKey(ino, id), (reader) => ExtentNode.decode(ino, id, reader));
     if (node === undefined) {
-      throw new StoreError("STORE_DAMAGED", `the index lacks node ${id} of inode ${ino}`);
+      throw new StoreError("INDEX_DAMAGED", `the index lacks node ${id} of inode ${ino}`);
     }
     this.#nodesLoaded++;
     return node;
@@ -202,6 +202,19 @@ export class State implements NodePool {
     this.#frozenBatch = undefined;
   }
 
+  /** The batch was not written: its rows are changed rows again, and the next checkpoint writes them. */
+  unfreeze(rows: readonly Row[], generation: number, extents: number): void {
+    this.#frozenBatch = undefined;
+    this.extentsChanged += extents;
+    for (const row of rows) {
+      row.frozen = false;
+      if (row.generation !== generation) continue;
+      row.generation = this.#generation;
+      this.#changed.push(row);
+      this.changedBytes += row.weight;
+    }
+  }
+
   get generation(): number {
     return this.#generation;
   }
@@ -241,7 +254,7 @@ export class State implements NodePool {
     } catch (error) {
       if (!(error instanceof MalformedError)) throw error;
       const name = `${key.toString("latin1", 0, 1)}:${key.toString("hex", 1)}`;
-      throw new StoreError("STORE_DAMAGED", `row ${name} of the index: ${error.message}`, {
+      throw new StoreError("INDEX_DAMAGED", `row ${name} of the index: ${error.message}`, {
         cause: error,
       });
     }

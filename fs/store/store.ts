@@ -8,7 +8,7 @@
  * Not here: what a caller may do (fs/files, fs/delivery), locks, the kernel.
  */
 import * as fs from "node:fs";
-import { assert } from "../../base/assert.ts";
+import { assert, InvariantError } from "../../base/assert.ts";
 import { ByteWriter } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
 import { S_IFDIR } from "../attributes.ts";
@@ -26,6 +26,7 @@ import { chunksOf } from "./chunks.ts";
 import { ROOT_INO } from "./counters.ts";
 import { unlockStore } from "./directory.ts";
 import { DirectoryStream } from "./directory-stream.ts";
+import { StoreError } from "./errors.ts";
 import { CHUNK_LENGTH_MAX, UNIT_LENGTH_MAX } from "./format.ts";
 import type { IndexDb } from "./index-db.ts";
 import type { Inode } from "./inode.ts";
@@ -40,6 +41,8 @@ import { Unit } from "./unit.ts";
 import { UnitReader } from "./unit-reader.ts";
 import { validate } from "./validate.ts";
 
+/** When a checkpoint has failed (a full disk), the next one is tried after this time. */
+const CHECKPOINT_RETRY_MS = 10_000;
 /** Changes that nobody asked to be durable are synced after this time at the latest. */
 export const SYNC_INTERVAL_MS = 5_000;
 
@@ -94,7 +97,8 @@ export class Store {
   #checkpoint: Promise<void> | undefined;
   /** Log bytes since the position that the last checkpoint began at. */
   #lagStart: number;
-  #checkpointFailure: Error | undefined;
+  /** After a failed checkpoint: no other one before this time (ms, performance.now). */
+  #checkpointNotBefore = 0;
   #closing = false;
   #sweepScheduled = false;
   /** Changes to the store since it was opened or checkpointed. */
@@ -134,8 +138,9 @@ export class Store {
     clearInterval(this.#syncTimer);
     try {
       for (const id of this.#state.unlinked) this.dropUnit(id);
-      await this.#checkpoint;
-      if (this.#dirty) await this.checkpoint();
+      await this.#checkpoint?.catch(() => {});
+      await this.#lastCheckpoint();
+      await this.#log.durable();
       this.#log.trim();
     } finally {
       await this.#index.close();
@@ -207,8 +212,9 @@ export class Store {
     return id;
   }
 
-  /** A unit that was never linked is no longer wanted. */
+  /** A unit that was never linked is no longer wanted. One that is still queued takes the whole queue with it. */
   dropUnit(id: number): void {
+    if (this.#queuedUnits.includes(id)) this.#dropQueued();
     dropUnlinked(this.#state, id);
     this.#dirty = true;
   }
@@ -235,25 +241,45 @@ export class Store {
 
   /** One atomic change. When it throws StoreError, nothing happened. */
   commit(changes: readonly Change[]): void {
-    validate(this.#state, changes);
-    this.#commitMeta.reset();
-    encodeChanges(this.#commitMeta, changes);
     try {
+      validate(this.#state, changes);
+      this.#commitMeta.reset();
+      encodeChanges(this.#commitMeta, changes);
       this.#log.queueCommit(this.#commitMeta.view());
     } catch (error) {
       this.#dropQueued();
       throw error;
     }
     this.flush();
-    for (const change of changes) apply(this.#state, change);
     this.#dirty = true;
+    this.#apply(changes);
     this.#afterChange();
   }
 
   /** Resolves when everything committed so far is on stable storage. */
   async durable(): Promise<void> {
-    while (this.#overLag() && this.#checkpoint !== undefined) await this.#checkpoint;
+    while (this.#overLag() && this.#checkpoint !== undefined) {
+      // Whether the index could be written is nothing that a commit depends on.
+      await this.#checkpoint.catch(() => {});
+    }
     await this.#log.durable();
+  }
+
+  /** The log has the changes: state that cannot follow it must not go on, a new start reads it from the log. */
+  #apply(changes: readonly Change[]): void {
+    try {
+      for (const change of changes) apply(this.#state, change);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      throw new InvariantError(`a change in the log could not be applied: ${error.message}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** Inodes of all kinds. */
+  get inodeCount(): number {
+    return this.#state.counters.files + this.#state.counters.directories;
   }
 
   extents(ino: number, offset: number, length: number): Extent[] {
@@ -326,6 +352,16 @@ export class Store {
     return this.#checkpoint;
   }
 
+  /** A store can be closed without it: what the index lacks is read from the log at the next start. */
+  async #lastCheckpoint(): Promise<void> {
+    if (!this.#dirty) return;
+    try {
+      await this.checkpoint();
+    } catch (error) {
+      process.emitWarning(`the index cannot be brought up to date: ${(error as Error).message}`);
+    }
+  }
+
   internals(): StoreInternals {
     return { state: this.#state, files: this.#files, index: this.#index };
   }
@@ -333,7 +369,12 @@ export class Store {
   async #writeCheckpoint(): Promise<void> {
     const start = this.#log.appended;
     this.#dirty = false;
-    await writeCheckpoint(this.#state, this.#log, this.#index);
+    try {
+      await writeCheckpoint(this.#state, this.#log, this.#index);
+    } catch (error) {
+      this.#dirty = true;
+      throw error;
+    }
     this.#lagStart = start;
   }
 
@@ -352,8 +393,8 @@ export class Store {
 
   #afterChange(): void {
     if (this.#state.full) this.#scheduleSweep();
-    if (this.#checkpoint !== undefined || this.#checkpointFailure !== undefined) return;
-    if (this.#closing) return;
+    if (this.#checkpoint !== undefined || this.#closing) return;
+    if (performance.now() < this.#checkpointNotBefore) return;
     const lagBytes = this.#log.appended - this.#lagStart;
     if (
       lagBytes < INDEX_LAG_BYTES_MAX * CHECKPOINT_AT &&
@@ -366,7 +407,7 @@ export class Store {
       () => this.#afterChange(),
       (error: Error) => {
         // The log goes on without the index: a restart reads what the index lacks.
-        this.#checkpointFailure = error;
+        this.#checkpointNotBefore = performance.now() + CHECKPOINT_RETRY_MS;
         process.emitWarning(`the index cannot be brought up to date: ${error.message}`);
       },
     );
