@@ -1,13 +1,18 @@
 /** `onespool deliver`: one message into mailboxes of one mount, all or none, durable when it returns. */
-import { readFile } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { basename } from "node:path";
-import { buffer } from "node:stream/consumers";
 import { Command } from "commander";
 import type { ClientShared, Delivered, HintClient } from "../fs/hints/client.ts";
-import { FILES_MAX, UNLINKED_BYTES_PER_SESSION_MAX } from "../fs/hints/limits.ts";
+import { FILES_MAX } from "../fs/hints/limits.ts";
 import { formatPrivate, formatShared } from "../fs/mbox/format.ts";
-import { firstValue, parseMessage } from "../fs/mbox/message.ts";
 import { about, CommandFailure, UsageFailure } from "./failure.ts";
+import {
+  hasControlCharacter,
+  MESSAGE_BYTES_MAX,
+  readMessage,
+  senderOf,
+  withoutFromLine,
+} from "./message-input.ts";
 import { bytes, grouped } from "./numbers.ts";
 import { Progress } from "./progress.ts";
 import { findPlace, type Place, withHints } from "./spool-paths.ts";
@@ -16,28 +21,29 @@ import { findPlace, type Place, withHints } from "./spool-paths.ts";
 const PIECE_LENGTH = 8 * 1024 * 1024;
 
 const help = `
-FILE holds one message (RFC 5322); - reads it from standard input. It is stored as mboxrd:
-its headers and body once for all mailboxes, the From_ line, Return-Path and Delivered-To
+FILE holds one message (RFC 5322); - reads it from standard input. One From_ line in front
+of it is dropped. The message is stored as mboxrd: its headers and body once for all mailboxes, the From_ line, Return-Path and Delivered-To
 for each. A mailbox that is missing is created with mode 0600 and belongs to the caller.
 All mailboxes get the message or none does; it is on stable storage when the command
 returns. A mailbox that another program has locked gets it when the lock is released.`;
 
-function hasControlCharacter(text: string): boolean {
-  // eslint-disable-next-line no-control-regex
-  return /[\0-\x1f\x7f]/.test(text);
+/** What Node makes of bytes in an argument that are not UTF-8: the name behind it is lost. */
+const REPLACEMENT_CHARACTER = "\ufffd";
+
+function checkName(mailbox: string): void {
+  if (hasControlCharacter(mailbox)) {
+    throw new UsageFailure(`${JSON.stringify(mailbox)}: a control character in a mailbox name`);
+  }
+  if (mailbox.includes(REPLACEMENT_CHARACTER)) {
+    throw new UsageFailure(`${mailbox}: not UTF-8 (docs/HINTS.md: path64 takes any name)`);
+  }
 }
 
-/** The sender that the message came with, as the last server noted it; the null sender without such a note. */
-export function senderOf(message: Uint8Array): string {
-  const value = firstValue(parseMessage(message).fields, "return-path") ?? "";
-  const address = /<([^<>]*)>/.exec(value)?.[1] ?? value;
-  const text = Buffer.from(address, "latin1").toString("utf8");
-  return hasControlCharacter(text) ? "" : text;
-}
-
-async function readMessage(file: string): Promise<Buffer> {
-  if (file === "-") return buffer(process.stdin);
-  return about(file, () => readFile(file));
+/** "x/" is the directory x and never a file to be made; the paths that requests name do not tell. */
+async function checkFile(mailbox: string, place: Place): Promise<void> {
+  if (place.path !== "" && !/\/\.{0,2}$/.test(mailbox)) return;
+  await about(mailbox, () => stat(mailbox));
+  throw new CommandFailure(`${mailbox}: is a directory`);
 }
 
 /** Also checks what the file system could not tell from a missing file or would tell less well. */
@@ -50,12 +56,11 @@ async function findMailboxes(mailboxes: readonly string[]): Promise<readonly Pla
   const progress = new Progress();
   const places: Place[] = [];
   for (const mailbox of mailboxes) {
-    if (hasControlCharacter(mailbox)) {
-      throw new UsageFailure(`${JSON.stringify(mailbox)}: a control character in a mailbox name`);
-    }
+    checkName(mailbox);
     progress.show(`looking for mailboxes: ${grouped(places.length)} of ${mailboxes.length}`);
     const place = await findPlace(mailbox);
     if (place === undefined) throw new CommandFailure(`${mailbox}: not in a mounted spool`);
+    await checkFile(mailbox, place);
     if (place.device !== (places[0] ?? place).device) {
       throw new CommandFailure(`${mailbox}: not in the same mount as ${mailboxes[0]}`);
     }
@@ -91,14 +96,20 @@ async function deliver(
   if (options.sender !== undefined && hasControlCharacter(options.sender)) {
     throw new UsageFailure("--sender: a control character in an address");
   }
-  const places = await findMailboxes(mailboxes);
-  const message = await readMessage(file);
-  const shared = formatShared(message);
-  if (shared.length > UNLINKED_BYTES_PER_SESSION_MAX) {
-    const limit = bytes(UNLINKED_BYTES_PER_SESSION_MAX);
-    throw new CommandFailure(`${file}: ${bytes(shared.length)}; a message has at most ${limit}`);
+  if (options.sender?.includes(REPLACEMENT_CHARACTER) === true) {
+    throw new UsageFailure("--sender: not UTF-8");
   }
-  const envelope = { sender: options.sender ?? senderOf(message), time: new Date() };
+  const places = await findMailboxes(mailboxes);
+  const given = withoutFromLine(await readMessage(file));
+  if (given.message.length === 0) throw new CommandFailure(`${file}: empty message`);
+  const shared = formatShared(given.message);
+  if (shared.length > MESSAGE_BYTES_MAX) {
+    const length = `${bytes(shared.length)} as it would be stored`;
+    throw new CommandFailure(
+      `${file}: ${length}; a message has at most ${bytes(MESSAGE_BYTES_MAX)}`,
+    );
+  }
+  const envelope = { sender: options.sender ?? senderOf(given), time: new Date() };
   const targets = places.map(({ path }, index) => ({
     path,
     private: formatPrivate({ ...envelope, deliveredTo: basename(mailboxes[index]!) }),
@@ -115,7 +126,10 @@ export function deliverCommand(): Command {
     .description("put one message into mailboxes of one mount, stored once")
     .argument("<file>", "the message, - for standard input")
     .argument("<mailbox...>", "mailbox files, existing or not, in one mount")
-    .option("-f, --sender <address>", 'envelope sender, "" for none (default: its Return-Path)')
+    .option(
+      "-f, --sender <address>",
+      'envelope sender, "" for none (default: its Return-Path, or From_ line)',
+    )
     .addHelpText("after", help)
     .action(deliver);
 }

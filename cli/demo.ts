@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { CommandFailure, EXIT_FAILED, reasonOf } from "./failure.ts";
 import { isOnespool, mountAt, readMounts } from "./mountinfo.ts";
 import { bytes, grouped } from "./numbers.ts";
+import { probe } from "./unmounting.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const command = join(here, "onespool.js");
@@ -44,13 +45,18 @@ async function statistics(): Promise<Statistics> {
   return JSON.parse(await onespool("stat", spool, "--json")) as Statistics;
 }
 
-/** An earlier run may still serve, or may have died and left its mount behind. */
-async function replaceEarlierRun(): Promise<void> {
+/** An earlier run that still serves is left alone; one that died has left its mount behind. */
+async function removeStaleMount(): Promise<void> {
   const mountpoint = join(realpathSync(dirname(spool)), basename(spool));
   const entry = mountAt(readMounts(), mountpoint);
   if (entry === undefined) return;
   if (!isOnespool(entry)) throw new CommandFailure(`${spool}: something else is mounted there`);
-  process.stdout.write("./spool is still mounted from an earlier run: replacing that mount\n");
+  if ((await probe(mountpoint)) !== "dead") {
+    throw new CommandFailure(
+      "./spool is served already, by another `make run`: end that one first (Ctrl-C, or onespool umount spool)",
+    );
+  }
+  process.stdout.write("./spool is still mounted from a run that died: replacing that mount\n");
   await onespool("umount", mountpoint);
 }
 
@@ -94,7 +100,7 @@ async function deliver(): Promise<void> {
 }
 
 async function main(): Promise<number> {
-  await replaceEarlierRun();
+  await removeStaleMount();
   mkdirSync(spool, { recursive: true });
   const serving = await startServing();
   const ended = once(serving, "exit") as Promise<[number | null]>;

@@ -42,9 +42,18 @@ const systemMessages: Readonly<Record<string, string>> = {
 /** What is wrong, for people: a system call's error without the call, its numbers and its stack. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
+  if (error instanceof StoreError && error.cause instanceof Error) {
+    // It says what was being done, and then in the cause's words what went wrong.
+    const { cause } = error;
+    return firstLine(error.message.replace(cause.message, () => reasonOf(cause)));
+  }
   const { code } = error as NodeJS.ErrnoException;
   const known = code === undefined ? undefined : systemMessages[code];
-  return known ?? (error.message.split("\n")[0] || error.name);
+  return known ?? (firstLine(error.message) || error.name);
+}
+
+function firstLine(text: string): string {
+  return text.split("\n")[0] ?? "";
 }
 
 /** Its message names the place already. */

@@ -1,8 +1,8 @@
 /** `onespool fsck`: proves a store that nobody has open. */
-import { realpath } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { Command } from "commander";
 import type { CheckReport } from "../fs/store/check.ts";
-import { about, EXIT_ERRORS_LEFT } from "./failure.ts";
+import { about, CommandFailure, EXIT_ERRORS_LEFT } from "./failure.ts";
 import { bytes, grouped } from "./numbers.ts";
 import { Progress } from "./progress.ts";
 
@@ -39,6 +39,9 @@ async function fsck(
   given: string,
   options: { json?: boolean; rebuildIndex?: boolean },
 ): Promise<void> {
+  if (!(await about(given, () => stat(given))).isDirectory()) {
+    throw new CommandFailure(`${given}: not a store (it is not a directory)`);
+  }
   const { checkStore } = await import("../fs/store/check.ts");
   const progress = new Progress();
   const report = await about(given, async () =>

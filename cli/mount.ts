@@ -1,13 +1,20 @@
 /** `onespool mount`: in the foreground, or as a daemon that has answered when the command returns. */
 import { spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync, statSync } from "node:fs";
+import { closeSync, openSync, statSync } from "node:fs";
 import { realpath } from "node:fs/promises";
-import { resolve } from "node:path";
 import { Command, Option } from "commander";
-import { about, CommandFailure, EXIT_FAILED, reasonOf } from "./failure.ts";
+import { about, CommandFailure, EXIT_FAILED, reasonOf, UsageFailure } from "./failure.ts";
 import { parseMountOptions } from "./mount-options.ts";
-import { contains, isOnespool, mountAt, readMounts } from "./mountinfo.ts";
-import { isMissingOrEmpty, logFile, makeDirectory, resolveMountpoint } from "./paths.ts";
+import { contains, isOnespool, mountAt, mountOf, readMounts } from "./mountinfo.ts";
+import {
+  directoriesAbove,
+  isMissingOrEmpty,
+  lastLogLine,
+  logFile,
+  makeDirectory,
+  resolveMountpoint,
+  resolveNew,
+} from "./paths.ts";
 import type { Binding } from "./serving.ts";
 import { probe, unmount } from "./unmounting.ts";
 
@@ -18,7 +25,9 @@ interface Flags {
 }
 
 /** What a daemon tells the command that started it: once, and then it is on its own. */
-type Message = { readonly ready: string } | { readonly failure: string; readonly exitCode: number };
+type Message =
+  | { readonly ready: string; readonly warnings: readonly string[] }
+  | { readonly failure: string; readonly exitCode: number };
 
 const help = `
 STORE is made if it is missing or empty. The command prints one line when the mount
@@ -32,7 +41,9 @@ auto takes kernel for root and fuse-native for others.
 Mount options (-o, comma-separated):
   deliver=UID             this user may append to mailboxes and create them, by deliver
                           requests alone, whoever owns them
-  deliver_dirs=/A[:/B]    only under these directories, as paths from the mount's root`;
+  deliver_dirs=/A[:/B]    only under these directories, as paths from the mount's root;
+                          they are looked up anew for each request
+Both need the kernel binding.`;
 
 /** Returns the mount point's path; a mount of ours whose server died is taken away first. */
 async function prepareMountpoint(given: string): Promise<string> {
@@ -52,21 +63,26 @@ async function prepareMountpoint(given: string): Promise<string> {
   return mountpoint;
 }
 
-/** A store under its own mount could be reached only through itself. */
+/**
+ * A store under its own mount could be reached only through itself, one in another store would be in the way of
+ * that one's files, and one in another spool would be served by a process that waits for another to sync.
+ */
 async function prepareStore(given: string, mountpoint: string): Promise<string> {
-  const store = await about(given, async () => {
-    if (isMissingOrEmpty(resolve(given))) makeDirectory(resolve(given));
-    return realpath(given);
-  });
-  if (contains(store, mountpoint) || contains(mountpoint, store)) {
+  const path = await about(given, () => resolveNew(given));
+  if (contains(path, mountpoint) || contains(mountpoint, path)) {
     throw new CommandFailure(`${given}: store and mount point must not lie inside each other`);
   }
-  return store;
-}
-
-/** A last line of the log, for the one case in which a daemon could not say by itself what is wrong. */
-function lastLine(path: string): string {
-  return readFileSync(path, "utf8").trimEnd().split("\n").at(-1) ?? "";
+  const entry = mountOf(readMounts(), path);
+  if (entry !== undefined && isOnespool(entry)) {
+    throw new CommandFailure(`${given}: lies in the spool that is mounted at ${entry.mountpoint}`);
+  }
+  const { isStore } = await import("../fs/store/directory.ts");
+  const outer = directoriesAbove(path).find(isStore);
+  if (outer !== undefined) throw new CommandFailure(`${given}: lies in the store ${outer}`);
+  return about(given, () => {
+    if (isMissingOrEmpty(path)) makeDirectory(path);
+    return realpath(path);
+  });
 }
 
 /**
@@ -92,12 +108,13 @@ async function startDaemon(store: string, mountpoint: string, flags: Flags): Pro
     child.once("message", (value) => settle(value as Message));
     child.once("error", (error) => settle({ failure: reasonOf(error), exitCode: EXIT_FAILED }));
     child.once("exit", () => {
-      settle({ failure: `${lastLine(logFile(store))} (see ${logFile(store)})`, exitCode: 1 });
+      settle({ failure: `${lastLogLine(store)} (see ${logFile(store)})`, exitCode: 1 });
     });
   });
   if ("failure" in message) throw new CommandFailure(message.failure, message.exitCode);
   child.disconnect();
   child.unref();
+  for (const warning of message.warnings) process.stderr.write(`onespool: ${warning}\n`);
   process.stdout.write(`${message.ready}\n`);
   return 0;
 }
@@ -109,19 +126,25 @@ function tellStarter(message: Message): boolean {
 
 async function mount(storeGiven: string, mountpointGiven: string, flags: Flags): Promise<void> {
   const options = parseMountOptions(flags.options);
+  const root = process.getuid?.() === 0;
+  const binding = flags.binding === "auto" ? (root ? "kernel" : "fuse-native") : flags.binding;
+  if (options.deliverUid !== undefined && binding === "fuse-native") {
+    throw new UsageFailure(
+      "-o deliver: fuse-native does not tell who calls (--binding kernel does)",
+    );
+  }
   const mountpoint = await prepareMountpoint(mountpointGiven);
   const store = await prepareStore(storeGiven, mountpoint);
   if (flags.daemon === true) {
     process.exitCode = await startDaemon(store, mountpoint, flags);
     return;
   }
-  const root = process.getuid?.() === 0;
-  const binding = flags.binding === "auto" ? (root ? "kernel" : "fuse-native") : flags.binding;
   const { serve } = await import("./serving.ts");
-  const onReady = (line: string): void => {
+  const onReady = (line: string, warnings: readonly string[]): void => {
+    for (const warning of warnings) process.stderr.write(`onespool: ${warning}\n`);
     process.stdout.write(`${line}\n`);
     // A starter that was stopped meanwhile has closed the channel already.
-    if (tellStarter({ ready: line }) && process.connected) process.disconnect();
+    if (tellStarter({ ready: line, warnings }) && process.connected) process.disconnect();
   };
   process.exitCode = await about(storeGiven, () =>
     serve({ store, mountpoint, binding, options, onReady }),

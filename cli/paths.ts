@@ -29,6 +29,23 @@ export async function resolveFile(given: string): Promise<string> {
   return join(await realpath(dirname(path)), basename(path));
 }
 
+/** As realpath, for a path of which only the first directories need exist. */
+export async function resolveNew(given: string): Promise<string> {
+  const path = resolve(given);
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT" || path === "/") throw error;
+  }
+  return join(await resolveNew(dirname(path)), basename(path));
+}
+
+/** Every directory that a path is in, the nearest first. */
+export function directoriesAbove(path: string): string[] {
+  const above = dirname(path);
+  return above === path ? [] : [above, ...directoriesAbove(above)];
+}
+
 /** Whether nothing is there yet, so that a store may be made. */
 export function isMissingOrEmpty(directory: string): boolean {
   try {
@@ -56,6 +73,15 @@ export function writeMountpoint(store: string, mountpoint: string): void {
 
 export function removeMountpoint(store: string): void {
   rmSync(mountpointFile(store), { force: true });
+}
+
+/** The last line of a daemon's log, "" without one: what it could not tell anybody by itself. */
+export function lastLogLine(store: string): string {
+  try {
+    return readFileSync(logFile(store), "utf8").trimEnd().split("\n").at(-1) ?? "";
+  } catch {
+    return "";
+  }
 }
 
 /** Undefined when the store is not mounted, or was left by a server that died and is mounted no more. */

@@ -5,13 +5,16 @@
 import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
+import { InvariantError } from "../base/assert.ts";
+import { isDirectory } from "../fs/attributes.ts";
 import type { Mounted } from "../fs/mounted.ts";
-import type { SpoolOptions } from "../fs/spool.ts";
+import type { Spool, SpoolOptions } from "../fs/spool.ts";
+import type { Store } from "../fs/store/store.ts";
 import { EXIT_FAILED, reasonOf } from "./failure.ts";
 import type { MountOptions } from "./mount-options.ts";
 import { bytes } from "./numbers.ts";
 import { Progress } from "./progress.ts";
-import { removeMountpoint, writeMountpoint } from "./paths.ts";
+import { mountpointFile, removeMountpoint, writeMountpoint } from "./paths.ts";
 import { unmount } from "./unmounting.ts";
 
 export type Binding = "kernel" | "fuse-native";
@@ -34,7 +37,7 @@ export interface Serving {
   readonly binding: Binding;
   readonly options: MountOptions;
   /** Called once, when the mount answers. */
-  readonly onReady: (line: string) => void;
+  readonly onReady: (line: string, warnings: readonly string[]) => void;
 }
 
 function spoolOptions({ binding, options }: Serving): SpoolOptions {
@@ -44,32 +47,63 @@ function spoolOptions({ binding, options }: Serving): SpoolOptions {
     ...(binding === "fuse-native" ? { handleMax: NATIVE_HANDLE_MAX } : {}),
     ...(deliverUid === undefined
       ? {}
-      : { deliver: { uid: deliverUid, directories: deliverDirectories ?? ["."] } }),
+      : { deliver: { uid: deliverUid, directories: byteStrings(deliverDirectories ?? ["."]) } }),
   };
 }
 
+/** Names inside a spool have one character for each byte. */
+function byteStrings(paths: readonly string[]): string[] {
+  return paths.map((path) => Buffer.from(path, "utf8").toString("latin1"));
+}
+
+/** They may be made later, but a name that is spelled wrong would be refused for ever without a word. */
+async function missingDirectories(store: Store, options: MountOptions): Promise<string[]> {
+  const { ALL_RIGHTS } = await import("../fs/hints/deliver-account.ts");
+  const { PathWalker } = await import("../fs/hints/path-walker.ts");
+  const walker = new PathWalker(store, ALL_RIGHTS);
+  const names = options.deliverDirectories ?? [];
+  return byteStrings(names).flatMap((path, index) => {
+    const found = walker.resolve(path) === undefined ? walker.inode : undefined;
+    if (found !== undefined && isDirectory(found.mode)) return [];
+    return [`deliver_dirs: /${names[index]}: no such directory in the spool yet`];
+  });
+}
+
 /** Binding and store are loaded only here, so that help and usage errors need neither. */
-async function mountSpool(
-  serving: Serving,
-): Promise<{ mounted: Mounted; close: () => Promise<void> }> {
+async function openSpool(serving: Serving): Promise<Spool> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
   const { Spool } = await import("../fs/spool.ts");
-  const { store, mountpoint, binding } = serving;
   const progress = new Progress();
-  const spool = await Spool.open(store, {
+  const spool = await Spool.open(serving.store, {
     ...spoolOptions(serving),
     onProgress: (done, total) => progress.show(`opening: ${bytes(done)} of ${bytes(total)}`),
   });
   progress.clear();
+  return spool;
+}
+
+/** Before the mount, so that nobody finds one whose store says nothing of it. A full disk does not keep from mounting. */
+function noteMountpoint(store: string, mountpoint: string): void {
+  try {
+    writeMountpoint(store, mountpoint);
+  } catch (error) {
+    process.stderr.write(`onespool: ${mountpointFile(store)}: ${reasonOf(error)}\n`);
+  }
+}
+
+async function mountSpool(spool: Spool, serving: Serving): Promise<Mounted> {
+  const { store, mountpoint, binding } = serving;
   try {
     const mount =
       binding === "kernel"
         ? (await import("../fs/kernel/mount.ts")).mountKernel
         : (await import("../fs/native/mount.ts")).mountFuseNative;
+    noteMountpoint(store, mountpoint);
     const mounted = await mount(mountpoint, spool.operations, { source: store });
     spool.setInvalidator(mounted.invalidator);
-    return { mounted, close: () => spool.close() };
+    return mounted;
   } catch (error) {
+    removeMountpoint(store);
     await spool.close();
     throw error;
   }
@@ -95,30 +129,54 @@ function endNow(mountpoint: string): never {
   process.exit(EXIT_FAILED);
 }
 
-/** Resolves with the exit code when the mount is gone and the store is closed. */
-export async function serve(serving: Serving): Promise<number> {
-  const { store, mountpoint } = serving;
-  const { mounted, close } = await mountSpool(serving);
-  let signalled = false;
-  let gone = false;
-  const ended = new Promise<void>((resolve, reject) => {
+/** Resolves with the first signal; a second one of whatever kind ends the process at once. */
+function listenForSignals(mountpoint: string): Promise<string> {
+  return new Promise((signalled) => {
+    let isFirst = true;
     for (const signal of SIGNALS) {
       process.on(signal, () => {
-        if (signalled) endNow(mountpoint);
-        signalled = true;
-        unmountFor(signal, mounted, mountpoint).then(resolve, reject);
+        if (!isFirst) endNow(mountpoint);
+        isFirst = false;
+        signalled(signal);
       });
     }
+  });
+}
+
+/**
+ * The note of the mount point stays when the store could not be closed: whoever unmounts learns by it. This
+ * process ends then, whatever still keeps its event loop alive.
+ */
+async function closeSpool(spool: Spool, store: string): Promise<void> {
+  try {
+    await spool.close();
+  } catch (error) {
+    // A fault of this program: its stack is what helps.
+    if (error instanceof InvariantError) throw error;
+    process.stderr.write(`onespool: ${store}: not closed cleanly: ${reasonOf(error)}\n`);
+    process.exit(EXIT_FAILED);
+  }
+  removeMountpoint(store);
+}
+
+/** Resolves with the exit code when the mount is gone and the store is closed. */
+export async function serve(serving: Serving): Promise<number> {
+  const { store, mountpoint, options, onReady } = serving;
+  const spool = await openSpool(serving);
+  // Before the mount: a signal in between would leave one without a server.
+  const signalled = listenForSignals(mountpoint);
+  const mounted = await mountSpool(spool, serving);
+  let gone = false;
+  const ended = Promise.race([
+    signalled.then((signal) => unmountFor(signal, mounted, mountpoint)),
     mounted.closed.then(() => {
       gone = true;
-      resolve();
-    }, reject);
-  });
-  writeMountpoint(store, mountpoint);
-  serving.onReady(`${store} is mounted at ${mountpoint} (${mounted.binding} binding)`);
+    }),
+  ]);
+  const warnings = await missingDirectories(spool.store, options);
+  onReady(`${store} is mounted at ${mountpoint} (${mounted.binding} binding)`, warnings);
   await ended;
-  await close();
-  removeMountpoint(store);
+  await closeSpool(spool, store);
   // A detached mount that is still used keeps the event loop alive; it ends with this process.
   if (!gone) process.exit(0);
   return 0;

@@ -1,6 +1,5 @@
 /** `onespool stat`: what a store, a mount or a file holds, and what that takes. */
-import { lstat } from "node:fs/promises";
-import { resolve } from "node:path";
+import { access, constants, realpath, stat as statPath } from "node:fs/promises";
 import { Command } from "commander";
 import type { ClientStatistics } from "../fs/hints/client.ts";
 import { about, CommandFailure } from "./failure.ts";
@@ -58,11 +57,14 @@ async function statistics(given: string): Promise<ClientStatistics> {
     return withHints(place.mountpoint, (client) => client.statistics(...path));
   }
   const { isStore } = await import("../fs/store/directory.ts");
-  await about(given, () => lstat(given));
+  await about(given, async () => {
+    // What may not be looked into would seem to be no store.
+    if ((await statPath(given)).isDirectory()) await access(given, constants.R_OK | constants.X_OK);
+  });
   if (!isStore(given)) {
     throw new CommandFailure(`${given}: not a store, not a mounted spool and no file in one`);
   }
-  return about(given, () => ofStore(resolve(given)));
+  return about(given, async () => ofStore(await realpath(given)));
 }
 
 function asText(found: ClientStatistics): string {

@@ -1,21 +1,34 @@
 /** `onespool umount`: returns when the mount is gone and its store is closed. */
-import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
 import { CommandFailure } from "./failure.ts";
 import { isOnespool, mountAt, readMounts } from "./mountinfo.ts";
-import { mountpointFile, readMountpoint, resolveMountpoint } from "./paths.ts";
+import { lastLogLine, readMountpoint, removeMountpoint, resolveMountpoint } from "./paths.ts";
 import { Progress } from "./progress.ts";
+import { isHeld } from "./store-holder.ts";
 import { probe, unmount } from "./unmounting.ts";
 
 const CLOSE_TIMEOUT_MS = 60_000;
 const POLL_MS = 20;
 
-/** The server takes its note of the mount point away as the last thing it does with a store. */
-async function storeClosed(store: string, mountpoint: string): Promise<void> {
+/**
+ * The server takes its note of the mount point away as the last thing it does with a store that it could
+ * close; one that could not, or that died, leaves it and ends.
+ */
+export async function storeClosed(store: string, mountpoint: string): Promise<void> {
   const progress = new Progress();
   const end = Date.now() + CLOSE_TIMEOUT_MS;
-  while (existsSync(mountpointFile(store)) && readMountpoint(store) === mountpoint) {
+  const isNoted = (): boolean => readMountpoint(store) === mountpoint;
+  while (isNoted()) {
+    // Asked in this order, for a server that has just closed the store is gone a moment later.
+    if (!isHeld(store) && isNoted()) {
+      progress.clear();
+      removeMountpoint(store);
+      const logged = lastLogLine(store);
+      throw new CommandFailure(
+        `${store}: unmounted, but the store was not closed cleanly${logged && `: ${logged}`}`,
+      );
+    }
     if (Date.now() > end) {
       throw new CommandFailure(`${store}: unmounted, but the store is still being closed`);
     }

@@ -47,6 +47,10 @@ export async function unmount(mountpoint: string, lazy: boolean): Promise<void> 
   if (/busy/i.test(message)) {
     throw new CommandFailure(`${mountpoint}: a program still uses it (--lazy detaches it anyway)`);
   }
+  // What fusermount says of a mount that another user made depends on what it finds in /etc/mtab.
+  if (command === "fusermount" && /not found in|not permitted|denied/i.test(message)) {
+    throw new CommandFailure(`${mountpoint}: only root and the user who mounted it may unmount it`);
+  }
   throw new CommandFailure(`${mountpoint}: ${message || "could not be unmounted"}`);
 }
 

@@ -112,6 +112,19 @@ t.test(
       code: 1,
       stderr: `onespool: ${bad}: is a directory\n`,
     });
+    for (const [mailbox, text] of [
+      [mountpoint, "is a directory"],
+      [`${bad}/`, "is a directory"],
+      [join(mountpoint, "new/"), "no such file or directory"],
+      [join(mountpoint, "directory/none/"), "no such file or directory"],
+    ] as const) {
+      const { code, stderr } = await onespool("deliver", file, good, mailbox);
+      t.same([code, stderr], [1, `onespool: ${mailbox}: ${text}\n`]);
+    }
+    t.match(await onespoolFrom("", "deliver", "-", good), {
+      code: 1,
+      stderr: "onespool: -: empty message\n",
+    });
     t.match(await onespool("deliver", file, good, file), {
       code: 1,
       stderr: `onespool: ${file}: not in a mounted spool\n`,
@@ -191,6 +204,42 @@ t.test(
     t.match(await onespool("umount", mountpoint), { code: 0 });
   },
 );
+
+t.test(
+  "a store inside a spool or a store is refused, and so nothing is made",
+  { skip },
+  async (t) => {
+    const { store, mountpoint } = place(t);
+    const { child } = await serve(store, mountpoint);
+    const other = join(mountpoint, "..", "other");
+    mkdirSync(other);
+    t.match(await onespool("mount", join(mountpoint, "a/b"), other), {
+      code: 1,
+      stderr: /a\/b: lies in the spool that is mounted at /,
+    });
+    t.match(await onespool("mount", join(store, "a/b"), other), {
+      code: 1,
+      stderr: /a\/b: lies in the store /,
+    });
+    t.match(await run("ls", mountpoint), { stdout: "" });
+    child.kill("SIGTERM");
+    t.same(await once(child, "exit"), [0, null]);
+  },
+);
+
+t.test("deliver_dirs that do not exist are warned of", { skip }, async (t) => {
+  const { store, mountpoint } = place(t);
+  const first = await serve(store, mountpoint);
+  await run("mkdir", join(mountpoint, "dé"));
+  first.child.kill("SIGTERM");
+  await once(first.child, "exit");
+  const options = ["-d", "-o", "deliver=12,deliver_dirs=/dé:/none"];
+  t.match(await onespool("mount", store, mountpoint, ...options), {
+    code: 0,
+    stderr: "onespool: deliver_dirs: /none: no such directory in the spool yet\n",
+  });
+  t.match(await onespool("umount", mountpoint), { code: 0 });
+});
 
 t.test("a daemon that cannot mount says why and leaves with its exit code", { skip }, async (t) => {
   const { store, mountpoint } = place(t);

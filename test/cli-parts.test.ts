@@ -1,12 +1,18 @@
 import t from "tap";
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Readable } from "node:stream";
 import { VERSION } from "../base/version.ts";
-import { senderOf } from "../cli/deliver.ts";
-import { type CommandFailure, EXIT_USAGE } from "../cli/failure.ts";
+import { type CommandFailure, EXIT_USAGE, reasonOf } from "../cli/failure.ts";
+import { readBounded, senderOf, withoutFromLine } from "../cli/message-input.ts";
 import { parseMountOptions } from "../cli/mount-options.ts";
 import { mountAt, mountOf, parseMountinfo, pathInside, rootMount } from "../cli/mountinfo.ts";
 import { bytes } from "../cli/numbers.ts";
 import { Progress } from "../cli/progress.ts";
+import { isHeld } from "../cli/store-holder.ts";
+import { storeClosed } from "../cli/umount.ts";
+import { StoreError } from "../fs/store/errors.ts";
 
 t.test("the version is the one of package.json", async (t) => {
   let directory = new URL("./", import.meta.url);
@@ -95,12 +101,72 @@ t.test("a path through a bind mount is found from the root of its file system", 
   t.equal(rootMount(mounts, entry)?.mountpoint, "/srv/my spool");
 });
 
+const senderIn = (text: string): string => senderOf(withoutFromLine(Buffer.from(text)));
+
 t.test("the sender is the address in Return-Path, and nobody without one", async (t) => {
-  t.equal(senderOf(Buffer.from("return-path:\n <a@example.org>\nTo: b\n\n")), "a@example.org");
-  t.equal(senderOf(Buffer.from("Return-Path: é@example.org\n\n")), "é@example.org");
-  t.equal(senderOf(Buffer.from("Return-Path: <>\n\n")), "");
-  t.equal(senderOf(Buffer.from("Return-Path: <a\0b>\n\n")), "");
-  t.equal(senderOf(Buffer.from("To: b\n\nReturn-Path: <x>\n")), "");
+  t.equal(senderIn("return-path:\n <a@example.org>\nTo: b\n\n"), "a@example.org");
+  t.equal(senderIn("Return-Path: é@example.org\n\n"), "é@example.org");
+  t.equal(senderIn("Return-Path: <>\n\n"), "");
+  t.equal(senderIn("Return-Path: <a\0b>\n\n"), "");
+  t.equal(senderIn("To: b\n\nReturn-Path: <x>\n"), "");
+});
+
+t.test("one From_ line in front is taken off and names the sender", async (t) => {
+  const line = "From a@example.org Thu Jan  1 00:00:00 1970\n";
+  const { message } = withoutFromLine(Buffer.from(`${line}Subject: x\n\nbody\n`));
+  t.equal(message.toString(), "Subject: x\n\nbody\n");
+  t.equal(senderIn(`${line}Subject: x\n\n`), "a@example.org");
+  t.equal(senderIn(`${line}Return-Path: <b@example.org>\n\n`), "b@example.org");
+  t.equal(senderIn(`${line}Return-Path: <>\n\n`), "");
+  t.equal(senderIn("From MAILER-DAEMON Thu Jan  1 00:00:00 1970\nTo: b\n\n"), "");
+  t.equal(senderIn("From - Thu Jan  1 00:00:00 1970\r\nTo: b\r\n\r\n"), "");
+  t.equal(withoutFromLine(Buffer.from(`${line}${line}`)).message.toString(), line);
+  t.equal(withoutFromLine(Buffer.from("From a@b")).message.length, 0);
+  for (const text of [">From a@b\n\n", "From: a@b\n\n", ""]) {
+    t.equal(withoutFromLine(Buffer.from(text)).message.toString(), text);
+  }
+});
+
+t.test("a message without an end is read to its limit only", async (t) => {
+  const endless = async function* (): AsyncGenerator<Buffer> {
+    for (;;) yield Buffer.alloc(100);
+  };
+  t.equal(await readBounded(endless(), 950), undefined);
+  const some = Readable.from([Buffer.from("ab"), Buffer.from("c")]);
+  t.equal((await readBounded(some, 3))?.toString(), "abc");
+});
+
+t.test("an error of the store tells its cause in few words", async (t) => {
+  const cause = Object.assign(new Error("ENOSPC: no space left on device, write"), {
+    code: "ENOSPC",
+  });
+  const error = new StoreError("STORE_FULL", `cannot write x: ${cause.message}`, { cause });
+  t.equal(reasonOf(error), "cannot write x: no space left");
+  t.equal(reasonOf(new StoreError("STORE_FORMAT", "x is no store")), "x is no store");
+});
+
+t.test("a store whose process is gone is held by nobody", async (t) => {
+  const store = t.testdir({ lock: `${process.pid}\n` });
+  t.ok(isHeld(store));
+  const ended = spawnSync("true");
+  writeFileSync(join(store, "lock"), `${ended.pid}\n`);
+  t.notOk(isHeld(store));
+  writeFileSync(join(store, "lock"), "");
+  t.ok(isHeld(store), "it may be about to write its number");
+});
+
+t.test("a store that was left without being closed is told of at once", async (t) => {
+  const store = t.testdir({
+    lock: `${spawnSync("true").pid}\n`,
+    mountpoint: "/srv/mail\n",
+    "onespool.log": "mounted\nonespool: no space\n",
+  });
+  await storeClosed(store, "/srv/other");
+  await t.rejects(storeClosed(store, "/srv/mail"), {
+    message: `${store}: unmounted, but the store was not closed cleanly: onespool: no space`,
+  });
+  t.notOk(existsSync(join(store, "mountpoint")));
+  await storeClosed(store, "/srv/mail");
 });
 
 t.test("bytes are printed exactly, and rounded when they are many", async (t) => {

@@ -1,5 +1,5 @@
 import t from "tap";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onespool } from "./cli-process.ts";
@@ -35,6 +35,8 @@ t.test("wrong usage ends with 2, one line on stderr and nothing on stdout", asyn
     [["mount", "a", "b", "-o", "rw"], "allowed are deliver=UID"],
     [["deliver", "f"], "missing required argument 'mailbox'"],
     [["deliver", "f", "m", "-f", "a\nb"], "a control character in an address"],
+    [["deliver", "f", "m\ufffd"], "m\ufffd: not UTF-8"],
+    [["mount", "a", "b", "-b", "fuse-native", "-o", "deliver=1"], "-o deliver: fuse-native does"],
   ] as const) {
     const { code, stdout, stderr } = await onespool(...args);
     t.equal(code, 2, args.join(" "));
@@ -48,15 +50,21 @@ t.test("what cannot be done ends with 1 and one line that says what and where", 
   writeFileSync(inside("file"), "not a store\n");
   const file = inside("file");
   const missing = inside("missing");
+  const store = inside("outer");
+  mkdirSync(store);
+  writeFileSync(join(store, "format"), "onespool store format 1\n");
+  mkdirSync(inside("mountpoint"));
   for (const [args, text] of [
     [["mount", inside("store"), missing], `${missing}: no such file or directory`],
     [["mount", inside("store"), file], `${file}: not a directory`],
     [["mount", inside("s"), directory], "must not lie inside each other"],
+    [["mount", join(store, "a/b"), inside("mountpoint")], `lies in the store ${store}`],
     [["umount", directory], `${directory}: no onespool is mounted there`],
     [["deliver", file, inside("mailbox")], `${inside("mailbox")}: not in a mounted spool`],
     [["stat", missing], `${missing}: no such file or directory`],
     [["stat", directory], `${directory}: not a store, not a mounted spool and no file in one`],
     [["fsck", directory], `${directory} is not a store`],
+    [["fsck", file], `${file}: not a store (it is not a directory)`],
     [["fsck", missing], `${missing}: no such file or directory`],
   ] as const) {
     const { code, stdout, stderr } = await onespool(...args);
