@@ -24,8 +24,11 @@ TEST_PACKAGES := $(RUN_PACKAGES) \
   "libc6-dev=the tests of the C client" \
   "linux-libc-dev=the tests of struct layouts" \
   "passwd=the tests with two users (useradd)"
+BENCH_PACKAGES := $(RUN_PACKAGES) \
+  "gcc=the load generators of the benchmark" \
+  "libc6-dev=the load generators of the benchmark"
 
-.PHONY: run test check bench build clean clean-spool help node debian-run debian-test
+.PHONY: run test check bench build clean clean-spool help node debian-run debian-test debian-bench
 
 ## run: mount a spool at ./spool, deliver one mail to 15 mailboxes, serve it until Ctrl-C
 run: debian-run build
@@ -41,7 +44,7 @@ check: build
 	oxfmt --check
 
 ## bench: the measurements of README, against a plain directory (root, several minutes)
-bench: debian-run build
+bench: debian-bench build
 	@node dist/bench/bench.js $(BENCH)
 
 ## build: compile to dist/
@@ -70,6 +73,9 @@ debian-run: node
 
 debian-test: node
 	@scripts/debian-packages $(TEST_PACKAGES)
+
+debian-bench: node
+	@scripts/debian-packages $(BENCH_PACKAGES)
 
 # libfuse2 is there before npm ci, which leaves fuse-native out without it.
 node_modules/.installed: package-lock.json .npmrc | node
