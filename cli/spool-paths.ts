@@ -35,7 +35,11 @@ export async function withHints<T>(
     return await requests(client);
   } catch (error) {
     if (!(error instanceof HintError)) throw error;
-    const text = `${named(mountpoint, error.path)}${error.message}`;
+    // Which file it was and what was being written then helps nobody.
+    const text =
+      error.reason === "storeFull"
+        ? `${mountpoint}: no space left in the store`
+        : `${named(mountpoint, error.path)}${error.message}`;
     throw new CommandFailure(text, EXIT_FAILED, { cause: error });
   } finally {
     await client.close();
