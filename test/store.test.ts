@@ -577,6 +577,7 @@ t.test(
       }
     }
     t.ok(refusal instanceof StoreError && refusal.code === "STORE_FULL", String(refusal));
+    t.equal(store.statistics().deadBytes, 0, "what was refused is not in the log");
     t.equal(store.read(ino, 0, 1 << 24).length, size, "what was accepted is there, no more");
     fs.rmSync(ballast);
     append();

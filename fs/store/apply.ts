@@ -108,6 +108,18 @@ export function addUnit(state: State, unit: Unit): void {
   state.counters.units++;
 }
 
+/** A unit that never came to stand in the log: its change was refused. */
+export function dropUnwritten(state: State, id: number): void {
+  const unit = state.unit(id);
+  if (unit === undefined) return;
+  const stored = storedLength(unit.chunks);
+  const use = state.segmentUse(unit.segment);
+  state.touch(use);
+  use.unitBytes -= stored;
+  state.counters.unitBytes -= stored;
+  dropUnlinked(state, id);
+}
+
 function countUnitBytes(state: State, unit: Unit): SegmentUse {
   const stored = storedLength(unit.chunks);
   const use = state.segmentUse(unit.segment);

@@ -102,6 +102,8 @@ class Check {
   #extents = 0;
   /** The place of each unit's last frame, while the log is read. */
   readonly #places = new Map<number, { segment: number; position: number }>();
+  /** Bytes of units in each segment, by its frames. */
+  readonly #unitBytes = new Map<number, number>();
 
   constructor(store: StoreInternals, progress: (stage: string, part: number) => void) {
     this.#store = store;
@@ -159,6 +161,8 @@ class Check {
       const end = readFrames(files, segment, SEGMENT_HEADER_LENGTH, (frame) => {
         if (frame.kind === "unit") {
           this.#places.set(frame.unit.id, { segment, position: frame.position });
+          const before = this.#unitBytes.get(segment) ?? 0;
+          this.#unitBytes.set(segment, before + frame.data.length);
           return;
         }
         try {
@@ -199,9 +203,14 @@ class Check {
     this.#expect("units", this.#units, counters.units);
     this.#expect("stored bytes", stored, counters.storedBytes);
     this.#expect("shared bytes", shared, counters.sharedBytes);
+    let unitBytes = 0;
+    for (const bytes of this.#unitBytes.values()) unitBytes += bytes;
+    this.#expect("unit bytes", unitBytes, counters.unitBytes);
     for (const use of state.segments.values()) {
       const live = liveIn.get(use.segment) ?? 0;
       this.#expect(`live bytes of segment ${use.segment}`, live, use.liveBytes);
+      const bytes = this.#unitBytes.get(use.segment) ?? 0;
+      this.#expect(`unit bytes of segment ${use.segment}`, bytes, use.unitBytes);
     }
   }
 

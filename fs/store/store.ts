@@ -12,7 +12,7 @@ import { assert, InvariantError } from "../../base/assert.ts";
 import { ByteWriter } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
 import { S_IFDIR } from "../attributes.ts";
-import { addUnit, apply, dropUnlinked } from "./apply.ts";
+import { addUnit, apply, dropUnlinked, dropUnwritten } from "./apply.ts";
 import type { Change, Extent } from "./change.ts";
 import { encodeChanges } from "./change-codec.ts";
 import {
@@ -380,7 +380,7 @@ export class Store {
 
   #dropQueued(): void {
     this.#log.discardQueue();
-    for (const id of this.#queuedUnits) dropUnlinked(this.#state, id);
+    for (const id of this.#queuedUnits) dropUnwritten(this.#state, id);
     this.#queuedUnits = [];
   }
 
