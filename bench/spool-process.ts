@@ -59,9 +59,9 @@ export class SpoolProcess {
   ): Promise<SpoolProcess> {
     mkdirSync(mountpoint, { recursive: true });
     const report = `${store}.account`;
-    const given = (process.env["ONESPOOL_BENCH_NODE"] ?? "").split(" ").filter(Boolean);
-    // The first is what the command's first line gives to Node when it is started by its name.
-    const nodeOptions = ["--max-semi-space-size=32", ...given];
+    const nodeOptions = (process.env["ONESPOOL_BENCH_NODE"] ?? "").split(" ").filter(Boolean);
+    // What the command's first line sets when it is started by its name.
+    process.env["MALLOC_ARENA_MAX"] = "1";
     const began = performance.now();
     const child = start(native.path("account"), [
       report,

@@ -100,6 +100,8 @@ async function startDaemon(store: string, mountpoint: string, flags: Flags): Pro
   const args = ["mount", store, mountpoint, "--binding", flags.binding, ...options];
   const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], {
     cwd: "/",
+    // As in the command's first line, which a daemon's starter may not have come through.
+    env: { ...process.env, MALLOC_ARENA_MAX: "1" },
     detached: true,
     stdio: ["ignore", log, log, "ipc"],
   });

@@ -25,7 +25,7 @@ const NATIVE_HANDLE_MAX = 2 ** 31 - 1;
  * How much garbage the heap may hold before it is collected, in percent of what is in use. V8's own choice is
  * several hundred: the caches of 100,000 mailboxes would then need a gigabyte.
  */
-const HEAP_GROWTH_PERCENT = 60;
+const HEAP_GROWTH_PERCENT = 40;
 /** After a signal, how long programs may go on using files of a mount that is detached. */
 const BUSY_MS_MAX = 3_000;
 

@@ -43,7 +43,7 @@ export interface CacheLimits {
 
 export const CACHE_LIMITS: CacheLimits = {
   inodesMax: 100_000,
-  rowBytesMax: 32 * 1024 * 1024,
+  rowBytesMax: 24 * 1024 * 1024,
   dentriesMax: 150_000,
   unitsMax: 40_000,
   nodesMax: 20_000,
