@@ -129,6 +129,14 @@ t.test("an inode that the kernel does not know needs no invalidation", { skip },
   t.equal((await mount.sh("cat f")).output, "abcde");
 });
 
+t.test("a notification tells which inodes the kernel does not have", { skip }, async (t) => {
+  const mount = await mounted(t);
+  await mount.tell({ do: "put", name: "f", text: "abc" });
+  const ino = Number((await mount.sh("stat -c %i f")).output);
+  const missing = await mount.tell({ do: "notify", inodes: [777_777, ino, 1, 888_888] });
+  t.same(missing, [777_777, -1, 888_888, -1]);
+});
+
 t.test(
   "an invalidation waits for a READ in flight without stopping the server",
   { skip },

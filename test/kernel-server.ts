@@ -2,6 +2,8 @@
  * A process that mounts MemoryOperations at argv[2] and does what its parent says: a process must never
  * touch a mount that it serves, so the tests touch it from other processes.
  */
+import { readdirSync, readlinkSync } from "node:fs";
+import { startInvalidationThread } from "../fs/kernel/invalidation.ts";
 import { mountKernel } from "../fs/kernel/mount.ts";
 import type { KernelMountOptions } from "../fs/kernel/mount.ts";
 import type { Mounted } from "../fs/mounted.ts";
@@ -13,6 +15,8 @@ export type Command =
   /** As a hint does it: bytes change behind the kernel's back, then its cache is invalidated. */
   | { readonly do: "append"; readonly name: string; readonly text: string }
   | { readonly do: "appendSilently"; readonly name: string; readonly text: string }
+  /** Notifications written by a thread of their own; the answer is what that thread answers. */
+  | { readonly do: "notify"; readonly inodes: readonly number[] }
   | { readonly do: "calls" }
   | { readonly do: "slow"; readonly name: string }
   | { readonly do: "finishReads" }
@@ -59,6 +63,27 @@ function append(name: string, text: string): number {
   return end;
 }
 
+async function notify(inodes: readonly number[]): Promise<unknown> {
+  const descriptors = readdirSync("/proc/self/fd").map(Number);
+  const device = descriptors.find((descriptor) => isDevice(descriptor)) ?? -1;
+  const thread = startInvalidationThread(device);
+  const answer = new Promise((resolve) => {
+    thread.on("message", resolve);
+  });
+  thread.postMessage(new Float64Array(inodes.flatMap((one) => [one, -1])), []);
+  const missing = await answer;
+  thread.postMessage(null, []);
+  return missing;
+}
+
+function isDevice(descriptor: number): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`) === "/dev/fuse";
+  } catch {
+    return false;
+  }
+}
+
 function state(): State {
   return {
     openHandles: operations.openHandles.size,
@@ -80,6 +105,8 @@ async function obey(mounted: Mounted, command: Command): Promise<unknown> {
     }
     case "appendSilently":
       return append(command.name, command.text);
+    case "notify":
+      return notify(command.inodes);
     case "calls":
       return Object.fromEntries(operations.calls);
     case "slow":

@@ -11,7 +11,7 @@ import type { Invalidator, Operations } from "../operations.ts";
 import { rootNode } from "./abi.ts";
 import { DeviceWriter, openReader, readFirst } from "./device.ts";
 import type { DeviceReading } from "./device.ts";
-import { Invalidation } from "./invalidation.ts";
+import { Invalidation, startInvalidationThread } from "./invalidation.ts";
 import { Protocol } from "./protocol.ts";
 
 /** 256 pages: the kernel's limit for an ordinary process (fs.fuse.max_pages_limit). */
@@ -63,7 +63,8 @@ export class Connection implements Invalidator {
       this.#protocol.handle(this.#buffer, length);
       if (session.refusal !== undefined) return session.refusal;
     }
-    this.#invalidation = new Invalidation(this.descriptor, die);
+    const thread = startInvalidationThread(this.descriptor);
+    this.#invalidation = new Invalidation(thread, (ino) => session.knows(ino), die);
     openReader(
       this.#options.reading,
       this.descriptor,

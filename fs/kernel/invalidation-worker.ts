@@ -3,7 +3,7 @@
  * answered, and the thread that answers is another one: so the two can never wait for each other.
  *
  * A message is one batch: a Float64Array of pairs (inode, offset; offset < 0: attributes only). The answer is
- * sent when all of it is written. null ends the thread.
+ * sent when all of it is written: the pairs whose inode the kernel does not have, in a row. null ends the thread.
  */
 import { writeSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
@@ -17,15 +17,19 @@ const message = Buffer.alloc(outHeader.sizeof + notifyInvalInodeOut.sizeof);
 message.writeUInt32LE(message.length, outHeader.len);
 message.writeInt32LE(FUSE_NOTIFY_INVAL_INODE, outHeader.error);
 
-function invalidate(ino: number, offset: number): void {
+/** False when the kernel does not have the inode. */
+function invalidate(ino: number, offset: number): boolean {
   message.writeBigUInt64LE(BigInt(ino), bodyAt + notifyInvalInodeOut.ino);
   message.writeBigInt64LE(BigInt(offset), bodyAt + notifyInvalInodeOut.off);
   try {
     writeSync(descriptor, message);
-  } catch {
-    // ENOENT: the kernel has forgotten the inode meanwhile. ENODEV: the mount is gone. Either way
-    // nothing is cached any more; any other error would be a malformed message, which tests would show.
+  } catch (error) {
+    // ENOENT: the kernel has forgotten the inode, or has not yet taken in the reply that names it. ENODEV:
+    // the mount is gone, and nothing is cached any more. Any other error would be a malformed message,
+    // which tests would show.
+    return (error as NodeJS.ErrnoException).code !== "ENOENT";
   }
+  return true;
 }
 
 parentPort?.on("message", (batch: Float64Array | null) => {
@@ -33,8 +37,11 @@ parentPort?.on("message", (batch: Float64Array | null) => {
     parentPort?.close();
     return;
   }
+  const missing: number[] = [];
   for (let index = 0; index < batch.length; index += 2) {
-    invalidate(batch[index] ?? 0, batch[index + 1] ?? -1);
+    const ino = batch[index] ?? 0;
+    const offset = batch[index + 1] ?? -1;
+    if (!invalidate(ino, offset)) missing.push(ino, offset);
   }
-  parentPort?.postMessage(null, []);
+  parentPort?.postMessage(missing, []);
 });
