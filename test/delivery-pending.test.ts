@@ -1,7 +1,7 @@
 import t from "tap";
 import { ENOTEMPTY } from "../base/errno.ts";
-import { PENDING_PER_NAME_MAX } from "../fs/delivery/deliveries.ts";
 import { DOTLOCK_SECONDS_MAX } from "../fs/delivery/dotlock.ts";
+import { PENDING_PER_NAME_MAX, pendingLimits } from "../fs/delivery/pending-limits.ts";
 import { ALICE, BOB, exchange, Harness, ROOT, ROOT_CALLER } from "./hints-harness.ts";
 
 let harness: Harness;
@@ -328,6 +328,42 @@ t.test("a name takes only so many pending deliveries", async (t) => {
   t.strictSame(harness.picture(), before);
   harness.lock(ino, "unlock");
   t.equal(harness.text("a").length, PENDING_PER_NAME_MAX);
+});
+
+for (const [what, limits] of [
+  ["names", { names: 2 }],
+  ["deliveries", { deliveries: 2 }],
+  ["extents", { extents: 5 }],
+] as const) {
+  t.test(`all names together take only so many pending ${what}`, async (t) => {
+    await harness.restart({ pendingLimits: { ...pendingLimits, ...limits } });
+    const names = ["a", "b", "c"];
+    for (const name of names) harness.fileAt(name);
+    for (const name of names) harness.fileAt(`${name}.lock`);
+    const before = harness.picture();
+    const refused = { ok: false, error: "EAGAIN", reason: "tooManyPending" };
+    t.match(await harness.deliver("x", names, ["1", "2", "3"]), { ...refused, path: "c" });
+    t.strictSame(harness.picture(), before);
+    t.match(await harness.deliver("x", ["a", "b"], ["1", "2"]), { ok: true, pending: 2 });
+    t.match(await harness.deliver("x", ["c"], ["3"]), { ...refused, path: "c" });
+    await harness.restart();
+    t.match(await harness.deliver("x", ["c"], ["3"]), { ...refused, path: "c" }, "after a start");
+    harness.unlink("a.lock");
+    t.match(await harness.deliver("x", ["c"], ["3"]), { ok: true, pending: 1 }, "room again");
+  });
+}
+
+t.test("extents that pend are counted as they lie in units", async (t) => {
+  const limits = { ...pendingLimits, extents: 4 };
+  await harness.restart({ pendingLimits: limits });
+  harness.fileAt("a");
+  harness.fileAt("a.lock");
+  const long = "x".repeat(3 * 262_144);
+  t.match(await harness.deliver(`${long}x`, ["a"], ["y"]), { reason: "tooManyPending" });
+  t.match(await harness.deliver(long, ["a"]), { pending: 1 });
+  t.match(await harness.deliver("x", ["a"]), { pending: 1 });
+  t.match(await harness.deliver("x", ["a"]), { reason: "tooManyPending" });
+  harness.deliveries.check();
 });
 
 t.test("who gets a lock while the kernel is being told waits for that", async (t) => {

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import t from "tap";
 import { errnoName } from "../base/errno.ts";
-import { PENDING_NAMES_MAX, PENDING_PER_NAME_MAX } from "../fs/delivery/deliveries.ts";
+import { pendingLimits } from "../fs/delivery/pending-limits.ts";
 import { IOCTL_BYTES_MAX } from "../fs/hints/ioctl.ts";
 import * as limits from "../fs/hints/limits.ts";
 import type { Reason } from "../fs/hints/refusals.ts";
@@ -30,7 +30,7 @@ t.test("every limit is in the reference", async (t) => {
   const { HINT_VERSION, ...numbers } = limits;
   t.match(text, `version ${HINT_VERSION} of the protocol`);
   const table = section("Limits");
-  const all = { ...numbers, PENDING_PER_NAME_MAX, PENDING_NAMES_MAX, IOCTL_BYTES_MAX };
+  const all = { ...numbers, ...pendingLimits, IOCTL_BYTES_MAX };
   for (const [name, value] of Object.entries(all)) {
     t.ok(table.includes(value.toLocaleString("en")), `${name} = ${value}`);
   }

@@ -7,6 +7,8 @@ import type { Time } from "../fs/attributes.ts";
 import { isDirectory, isRegular } from "../fs/attributes.ts";
 import type { Caller } from "../fs/caller.ts";
 import { Deliveries } from "../fs/delivery/deliveries.ts";
+import type { PendingLimits } from "../fs/delivery/pending-limits.ts";
+import { pendingLimits } from "../fs/delivery/pending-limits.ts";
 import { Invalidations } from "../fs/delivery/invalidations.ts";
 import { Files } from "../fs/files/files.ts";
 import type { DeliverAccount } from "../fs/hints/deliver-account.ts";
@@ -27,6 +29,7 @@ export type Reply = Record<string, unknown>;
 
 export interface HarnessOptions {
   readonly deliverAccount?: DeliverAccount;
+  readonly pendingLimits?: PendingLimits;
 }
 
 export class Harness {
@@ -43,7 +46,7 @@ export class Harness {
   invalidations!: Invalidations;
   hints!: Hints;
   files!: Files;
-  readonly #options: HarnessOptions;
+  #options: HarnessOptions;
 
   private constructor(options: HarnessOptions) {
     this.#options = options;
@@ -68,7 +71,8 @@ export class Harness {
       },
     });
     const { now } = this;
-    const deliveries = new Deliveries({ store, locks, invalidations, now });
+    const limits = this.#options.pendingLimits ?? pendingLimits;
+    const deliveries = new Deliveries({ store, locks, invalidations, now, limits });
     const hints = new Hints({
       store,
       locks,
@@ -96,7 +100,8 @@ export class Harness {
     deliveries.start();
   }
 
-  async restart(): Promise<void> {
+  async restart(options = this.#options): Promise<void> {
+    this.#options = options;
     await this.files.close();
     await this.store.close();
     await this.start();

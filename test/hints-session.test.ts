@@ -7,7 +7,11 @@ import {
   IOCTL_BYTES_MAX,
   IOCTL_STRUCT_LENGTH,
 } from "../fs/hints/ioctl.ts";
-import { BODY_BYTES_MAX, REQUESTS_WAITING_MAX } from "../fs/hints/limits.ts";
+import {
+  BODY_BYTES_MAX,
+  REQUESTS_WAITING_MAX,
+  UNLINKED_BYTES_PER_UNIT_MIN,
+} from "../fs/hints/limits.ts";
 import type { HintSession } from "../fs/hints/session.ts";
 import type { IoctlReply } from "../fs/operations.ts";
 import {
@@ -252,7 +256,7 @@ t.test("units expire unless they are linked, and a closed session's are dropped"
   });
   harness.sec += 599;
   harness.hints.tick();
-  t.equal(harness.hints.held.unlinkedBytes, 3);
+  t.equal(harness.hints.held.unlinkedBytes, UNLINKED_BYTES_PER_UNIT_MIN);
   harness.sec += 1;
   harness.hints.tick();
   t.equal(harness.hints.held.unlinkedBytes, 0);

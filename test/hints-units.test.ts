@@ -3,7 +3,9 @@ import {
   TOKENS_PER_SESSION_MAX,
   UNITS_NAMED_MAX,
   UNLINKED_BYTES_PER_SESSION_MAX,
+  UNLINKED_BYTES_PER_UNIT_MIN,
   UNLINKED_BYTES_PER_USER_MAX,
+  UNLINKED_SECONDS_MAX,
 } from "../fs/hints/limits.ts";
 import type { HintSession } from "../fs/hints/session.ts";
 import { ALICE, BOB, exchange, Harness } from "./hints-harness.ts";
@@ -111,7 +113,7 @@ t.test("forgotten units are gone, and their space is given back", async (t) => {
     error: "ENOENT",
     reason: "unknownUnit",
   });
-  t.equal(harness.hints.held.unlinkedBytes, 4, "all or none");
+  t.equal(harness.hints.held.unlinkedBytes, 2 * UNLINKED_BYTES_PER_UNIT_MIN, "all or none");
   t.match(await exchange(session, { op: "forget", units }), { ok: true, forgotten: 2 });
   t.strictSame(harness.hints.held.unlinkedBytes, 0);
   t.equal(harness.store.statistics().units, 0);
@@ -123,6 +125,27 @@ t.test("forgetting a unit that files have leaves the files alone", async (t) => 
   await exchange(session, { op: "deliver", shared: [{ unit, length: 2 }], to });
   await exchange(session, { op: "forget", units: [unit] });
   t.equal(harness.text("a"), "12");
+});
+
+t.test("naming one byte of a unit gives back what lies with it, and no more", async (t) => {
+  harness.fileAt("a");
+  const piece = 262_144;
+  const [unit] = await write(Buffer.alloc(3 * piece + 1, "m"));
+  const all = 3 * piece + UNLINKED_BYTES_PER_UNIT_MIN;
+  t.equal(harness.hints.held.unlinkedBytes, all);
+  const byte = [{ unit, offset: piece, length: 1 }];
+  const deliver = (shared: object[]) => exchange(session, { op: "deliver", shared, to });
+  t.match(await deliver(byte), { ok: true });
+  t.equal(harness.hints.held.unlinkedBytes, all - piece);
+  t.match(await deliver(byte), { ok: true });
+  t.equal(harness.hints.held.unlinkedBytes, all - piece, "once only");
+  harness.sec += UNLINKED_SECONDS_MAX;
+  harness.hints.tick();
+  t.equal(harness.hints.held.unlinkedBytes, 0);
+  t.equal(harness.store.statistics().units, 1);
+  t.match(await deliver(byte), { ok: true }, "what is linked stays good");
+  t.match(await deliver([{ unit }]), { error: "ESTALE", reason: "unitGone" });
+  t.equal(harness.text("a"), "mmm");
 });
 
 t.test("a session holds only so many units and unlinked bytes", async (t) => {

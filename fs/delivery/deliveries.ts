@@ -36,13 +36,12 @@ import type { Store } from "../store/store.ts";
 import { isDotlocked, mailboxOfDotlock, mayHaveDotlocks } from "./dotlock.ts";
 import type { Invalidations } from "./invalidations.ts";
 import type { Layout } from "./layout.ts";
-import { addSharedExtents, layOut } from "./layout.ts";
+import { addSharedExtents, layOut, sharedExtentCount } from "./layout.ts";
+import type { PendingLimits } from "./pending-limits.ts";
+import { pendingLimits, PendingRoom } from "./pending-limits.ts";
 import { WaitingNames } from "./waiting.ts";
 import type { Waiting } from "./waiting.ts";
 
-/** Deliveries that may pend on one name, and names that may have some: beyond it they are refused. */
-export const PENDING_PER_NAME_MAX = 10_000;
-export const PENDING_NAMES_MAX = 262_144;
 /** Pending deliveries that one commit shows, and their extents (but for a single one with more). */
 const SHOWN_AT_ONCE_MAX = 256;
 const SHOWN_EXTENTS_AT_ONCE_MAX = 65_536;
@@ -91,6 +90,7 @@ export interface DeliveriesOptions {
   readonly locks: LockTable;
   readonly invalidations: Invalidations;
   readonly now: () => Time;
+  readonly limits?: PendingLimits;
 }
 
 export class Deliveries {
@@ -98,6 +98,7 @@ export class Deliveries {
   readonly #locks: LockTable;
   readonly #invalidations: Invalidations;
   readonly #now: () => Time;
+  readonly #limits: PendingLimits;
   readonly #waiting = new WaitingNames();
   /** Names that tick() has still to look at before it begins again; some may wait no longer. */
   #turn: Waiting[] = [];
@@ -109,6 +110,7 @@ export class Deliveries {
     this.#locks = options.locks;
     this.#invalidations = options.invalidations;
     this.#now = options.now;
+    this.#limits = options.limits ?? pendingLimits;
   }
 
   /** Once, before anything else: finds what pends since before, and shows what is free now. */
@@ -156,10 +158,10 @@ export class Deliveries {
     const { mailboxes } = delivery;
     const time = this.#now();
     const held = new Uint8Array(mailboxes.length);
-    const refused = this.#hold(delivery, time, held);
+    const layout = layOut(delivery.body, delivery.sharedLength, delivery.privateLengths);
+    const refused = this.#hold(delivery, layout, time, held);
     if (refused !== undefined) return refused;
 
-    const layout = layOut(delivery.body, delivery.sharedLength, delivery.privateLengths);
     const ids: number[] = [];
     const changes: Change[] = [];
     const pends: PendChange[] = [];
@@ -192,17 +194,19 @@ export class Deliveries {
   }
 
   /** Marks the mailboxes that must not be changed now, or tells why the delivery is impossible. */
-  #hold(delivery: Delivery, time: Time, held: Uint8Array): DeliveryResult | undefined {
+  #hold(
+    delivery: Delivery,
+    layout: Layout,
+    time: Time,
+    held: Uint8Array,
+  ): DeliveryResult | undefined {
     const { mailboxes, privateLengths } = delivery;
     const names = new Set<string>();
+    const room = new PendingRoom(this.#limits, this.#waiting);
     const mark = ++this.#lastMark;
     let lastParent = 0;
     let dotlocksPossible = false;
-    let length = 0;
-    for (const part of delivery.shared) {
-      if (typeof part === "number") length += part;
-      else for (const extent of part) length += extent.length;
-    }
+    const { length, extentCount } = sharedSize(delivery, layout);
     for (let index = 0; index < mailboxes.length; index++) {
       const mailbox = mailboxes[index] as Mailbox;
       const { parent, name, inode } = mailbox;
@@ -229,11 +233,8 @@ export class Deliveries {
       ) {
         continue;
       }
-      const full =
-        waiting === undefined
-          ? this.#waiting.size >= PENDING_NAMES_MAX
-          : waiting.deliveries.length >= PENDING_PER_NAME_MAX;
-      if (full) return { refused: "tooManyPending", index };
+      const ownCount = privateLengths[index] === 0 ? 0 : 1;
+      if (!room.take(waiting, extentCount + ownCount)) return { refused: "tooManyPending", index };
       held[index] = 1;
     }
     return undefined;
@@ -384,6 +385,27 @@ export class Deliveries {
     }
     assert(count === this.#store.statistics().pending, "every name that waits is known");
   }
+}
+
+/** Bytes and extents of what every mailbox gets. */
+function sharedSize(
+  delivery: Delivery,
+  layout: Layout,
+): { readonly length: number; readonly extentCount: number } {
+  let length = 0;
+  let inline = 0;
+  let extentCount = 0;
+  for (const part of delivery.shared) {
+    if (typeof part === "number") {
+      extentCount += sharedExtentCount(layout, inline, part);
+      inline += part;
+      length += part;
+    } else {
+      extentCount += part.length;
+      for (const extent of part) length += extent.length;
+    }
+  }
+  return { length, extentCount };
 }
 
 /**

@@ -109,6 +109,14 @@ function layOutSingle(body: Buffer, sharedLength: number): Layout {
   return { units, sharedStart: own.length, privateUnits: zero, privateOffsets: zero };
 }
 
+/** How many extents addSharedExtents adds. */
+export function sharedExtentCount(layout: Layout, offset: number, length: number): number {
+  if (length === 0) return 0;
+  const at = layout.sharedStart + offset;
+  const last = at + length - 1;
+  return Math.floor(last / UNIT_LENGTH_MAX) - Math.floor(at / UNIT_LENGTH_MAX) + 1;
+}
+
 /** Adds the extents of `length` shared bytes from `offset` on; `ids` are those of the layout's units. */
 export function addSharedExtents(
   layout: Layout,

@@ -22,10 +22,21 @@ export class WaitingNames {
   readonly #directories = new Map<number, Map<string, Waiting>>();
   readonly #inodes = new Map<number, Set<Waiting>>();
   #size = 0;
+  #deliveryCount = 0;
+  #extentCount = 0;
 
   /** Names. */
   get size(): number {
     return this.#size;
+  }
+
+  get deliveryCount(): number {
+    return this.#deliveryCount;
+  }
+
+  /** Extents of all deliveries. */
+  get extentCount(): number {
+    return this.#extentCount;
   }
 
   get(parent: number, name: string): Waiting | undefined {
@@ -52,13 +63,18 @@ export class WaitingNames {
       this.#size++;
     }
     waiting.deliveries.push(delivery);
+    this.#deliveryCount++;
+    this.#extentCount += delivery.extents.length;
     return waiting;
   }
 
   /** The first `count` of its deliveries are done. */
   done(waiting: Waiting, count: number): void {
     assert(count <= waiting.deliveries.length, "no more deliveries are done than were pending");
-    waiting.deliveries.splice(0, count);
+    for (const { extents } of waiting.deliveries.splice(0, count)) {
+      this.#deliveryCount--;
+      this.#extentCount -= extents.length;
+    }
     if (waiting.deliveries.length > 0) return;
     this.waitFor(waiting, 0);
     const names = this.#directories.get(waiting.parent);
@@ -91,12 +107,16 @@ export class WaitingNames {
 
   check(): void {
     let size = 0;
+    let deliveryCount = 0;
+    let extentCount = 0;
     for (const [parent, names] of this.#directories) {
       assert(names.size > 0, "a directory without such names is not here");
       size += names.size;
       for (const [name, waiting] of names) {
         assert(waiting.parent === parent && waiting.name === name, "a name is under its key");
         assert(waiting.deliveries.length > 0, "a name has deliveries");
+        deliveryCount += waiting.deliveries.length;
+        for (const { extents } of waiting.deliveries) extentCount += extents.length;
         if (waiting.ino === 0) continue;
         assert(this.#inodes.get(waiting.ino)?.has(waiting), "a name is found by its inode");
       }
@@ -108,5 +128,7 @@ export class WaitingNames {
       }
     }
     assert(size === this.#size, "the names are counted");
+    assert(deliveryCount === this.#deliveryCount, "the deliveries are counted");
+    assert(extentCount === this.#extentCount, "the extents are counted");
   }
 }

@@ -36,6 +36,8 @@ export const REQUEST_BYTES_MAX = 512 * 1024 * 1024;
 export const UNLINKED_BYTES_PER_SESSION_MAX = 64 * 1024 * 1024;
 export const UNLINKED_BYTES_PER_USER_MAX = 128 * 1024 * 1024;
 export const UNLINKED_BYTES_MAX = 512 * 1024 * 1024;
+/** What a unit of the store counts for at least: what is known of it costs memory, however short it is. */
+export const UNLINKED_BYTES_PER_UNIT_MIN = 512;
 /** Tokens that one session may hold. */
 export const TOKENS_PER_SESSION_MAX = 4_096;
 /** Seconds after which bytes that no file got are forgotten. */

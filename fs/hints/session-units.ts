@@ -2,8 +2,9 @@
  * The units that a session has written and may still name. A token is a number of the session's own, not
  * the store's: it tells nothing about what others write, and means nothing to them.
  *
- * Bytes that no file got are dropped when they are told to, when the session ends, or after ten minutes.
- * Bytes that a file got belong to it; the token stays good as long as anything refers to them.
+ * Units of the store of which no file got a byte are dropped when they are told to, when the session ends, or
+ * after ten minutes; until then they are charged. A unit of which a file got bytes belongs to it; the token stays
+ * good as long as anything refers to them.
  */
 import type { Extent } from "../store/change.ts";
 import { UNIT_LENGTH_MAX } from "../store/format.ts";
@@ -12,6 +13,7 @@ import type { Budget } from "./budget.ts";
 import {
   TOKENS_PER_SESSION_MAX,
   UNLINKED_BYTES_PER_SESSION_MAX,
+  UNLINKED_BYTES_PER_UNIT_MIN,
   UNLINKED_SECONDS_MAX,
 } from "./limits.ts";
 import type { Reason } from "./refusals.ts";
@@ -21,7 +23,8 @@ interface Written {
   readonly length: number;
   /** Seconds since 1970. */
   readonly writtenSec: number;
-  linked: boolean;
+  /** What is charged for each unit of the store that was not linked when it was last looked at. */
+  readonly charges: Map<number, number>;
 }
 
 export class SessionUnits {
@@ -42,37 +45,41 @@ export class SessionUnits {
   /** Throws StoreError; then nothing is held. */
   write(body: Buffer, lengths: readonly number[], nowSec: number): readonly string[] | Reason {
     if (this.#tokens.size + lengths.length > TOKENS_PER_SESSION_MAX) return "tooManyTokens";
-    if (this.#unlinkedBytes + body.length > UNLINKED_BYTES_PER_SESSION_MAX) {
+    const charge = lengths.reduce((sum, length) => sum + chargeOf(length), 0);
+    if (this.#unlinkedBytes + charge > UNLINKED_BYTES_PER_SESSION_MAX) {
       return "unlinkedOfSession";
     }
-    const full = this.#budget.take(this.#uid, body.length);
+    const full = this.#budget.take(this.#uid, charge);
     if (full !== undefined) return full === "user" ? "unlinkedOfUser" : "unlinkedOfAll";
-    this.#unlinkedBytes += body.length;
+    this.#unlinkedBytes += charge;
 
     const all: Written[] = [];
     let at = 0;
-    let left = body.length;
+    let written = false;
     try {
       for (const length of lengths) {
         const ids: number[] = [];
-        all.push({ ids, length, writtenSec: nowSec, linked: false });
+        const charges = new Map<number, number>();
+        all.push({ ids, length, writtenSec: nowSec, charges });
         for (let from = 0; from < length; from += UNIT_LENGTH_MAX) {
           const bytes = body.subarray(at + from, at + Math.min(length, from + UNIT_LENGTH_MAX));
-          ids.push(this.#store.writeUnit([bytes]));
+          const id = this.#store.writeUnit([bytes]);
+          ids.push(id);
+          charges.set(id, chargeOf(bytes.length));
         }
         at += length;
       }
       this.#store.flush();
-      left = 0;
+      written = true;
     } finally {
-      if (left > 0) {
+      if (!written) {
         for (const { ids } of all) for (const id of ids) this.#store.dropUnit(id);
-        this.#giveBack(body.length);
+        this.#giveBack(charge);
       }
     }
-    return all.map((written) => {
+    return all.map((one) => {
       const token = (++this.#lastToken).toString(36);
-      this.#tokens.set(token, written);
+      this.#tokens.set(token, one);
       return token;
     });
   }
@@ -102,18 +109,19 @@ export class SessionUnits {
   /** A file has got bytes of it now. */
   linked(token: string): void {
     const written = this.#tokens.get(token);
-    if (written === undefined || written.linked) return;
-    written.linked = true;
-    this.#giveBack(written.length);
+    if (written === undefined) return;
+    for (const [id, charge] of written.charges) {
+      if (this.#isUnlinked(id)) continue;
+      written.charges.delete(id);
+      this.#giveBack(charge);
+    }
   }
 
   forget(token: string): boolean {
     const written = this.#tokens.get(token);
     if (written === undefined) return false;
     this.#tokens.delete(token);
-    // Parts of a linked unit may never have got into a file; dropUnit leaves alone what is referenced.
-    for (const id of written.ids) this.#store.dropUnit(id);
-    if (!written.linked) this.#giveBack(written.length);
+    this.#dropUnlinked(written);
     return true;
   }
 
@@ -125,7 +133,8 @@ export class SessionUnits {
   expire(nowSec: number): void {
     for (const [token, written] of this.#tokens) {
       if (nowSec - written.writtenSec < UNLINKED_SECONDS_MAX) return;
-      if (!written.linked) this.forget(token);
+      if (written.charges.size === written.ids.length) this.forget(token);
+      else this.#dropUnlinked(written);
     }
   }
 
@@ -133,8 +142,29 @@ export class SessionUnits {
     for (const token of this.#tokens.keys()) this.forget(token);
   }
 
+  /** One that was linked and is not any more is gone. */
+  #isUnlinked(id: number): boolean {
+    const runs = this.#store.unitReferences(id);
+    return runs !== undefined && !runs.some((count, k) => k % 2 === 1 && count > 0);
+  }
+
+  /** A unit that is linked all the same, by a delivery that was told to have failed, stays where it is. */
+  #dropUnlinked({ charges }: Written): void {
+    for (const [id, charge] of charges) {
+      this.#store.dropUnit(id);
+      this.#giveBack(charge);
+    }
+    charges.clear();
+  }
+
   #giveBack(bytes: number): void {
     this.#unlinkedBytes -= bytes;
     this.#budget.give(this.#uid, bytes);
   }
+}
+
+/** For `length` bytes in units of the store, of which only the last may be short. */
+function chargeOf(length: number): number {
+  const rest = length % UNIT_LENGTH_MAX;
+  return length - rest + (rest === 0 ? 0 : Math.max(rest, UNLINKED_BYTES_PER_UNIT_MIN));
 }
