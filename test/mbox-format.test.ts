@@ -1,6 +1,7 @@
 import t from "tap";
 import fc from "fast-check";
-import { asctime, formatPrivate, formatShared, KEYWORDS_ROOM } from "../fs/mbox/format.ts";
+import { asctime, formatPrivate, formatShared } from "../fs/mbox/format.ts";
+import { KEYWORDS_ROOM } from "../fs/mbox/header.ts";
 
 const blanks = " ".repeat(KEYWORDS_ROOM);
 const shared = (text: string): string =>

@@ -4,10 +4,7 @@
  * A client has one request under way at a time and queues the others. Several clients work side by side,
  * but each reply that is waited for takes a thread of Node's pool (UV_THREADPOOL_SIZE, 4 unless told).
  */
-import type { FileHandle } from "node:fs/promises";
-import { open } from "node:fs/promises";
-import { join } from "node:path";
-import { CONTROL_NAME } from "../files/control.ts";
+import { HintChannel } from "./channel.ts";
 
 /** A path from the mount's root: text, or bytes that are not UTF-8. */
 export type ClientPath = string | Buffer;
@@ -65,20 +62,17 @@ export class HintError extends Error {
   }
 }
 
-const READ_LENGTH = 64 * 1024;
-const NEWLINE = 0x0a;
-
 export class HintClient {
-  readonly #file: FileHandle;
+  readonly #channel: HintChannel;
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(file: FileHandle) {
-    this.#file = file;
+  private constructor(channel: HintChannel) {
+    this.#channel = channel;
   }
 
   /** Throws what open(2) says; ENOENT when `mountRoot` is no mount of ours. */
   static async open(mountRoot: string): Promise<HintClient> {
-    return new HintClient(await open(join(mountRoot, CONTROL_NAME), "r+"));
+    return new HintClient(await HintChannel.open(mountRoot));
   }
 
   /** Appends to all files or to none; durable when it resolves. Throws HintError. */
@@ -130,7 +124,7 @@ export class HintClient {
   /** After the requests that are under way. */
   async close(): Promise<void> {
     await this.#last;
-    await this.#file.close();
+    this.#channel.close();
   }
 
   #request(
@@ -149,30 +143,19 @@ export class HintClient {
     let bodyBytes = 0;
     for (const piece of body) bodyBytes += piece.length;
     const line = Buffer.from(`${JSON.stringify({ ...fields, bodyBytes })}\n`);
-    await this.#writeAll(Buffer.concat([line, ...body], line.length + bodyBytes));
-    const reply = JSON.parse(await this.#readReply()) as Record<string, unknown>;
-    if (reply["ok"] === true) return reply;
-    const { error, reason, message } = reply as Record<string, string>;
-    throw new HintError(`${error}`, `${reason}`, pathOf(reply), `${message}`);
+    const request = Buffer.concat([line, ...body], line.length + bodyBytes);
+    const reply = parseReply(await this.#channel.exchange(request));
+    if (reply instanceof HintError) throw reply;
+    return reply;
   }
+}
 
-  async #writeAll(bytes: Buffer): Promise<void> {
-    for (let at = 0; at < bytes.length;) {
-      const { bytesWritten } = await this.#file.write(bytes, at, bytes.length - at, null);
-      at += bytesWritten;
-    }
-  }
-
-  async #readReply(): Promise<string> {
-    const pieces: Buffer[] = [];
-    for (;;) {
-      const buffer = Buffer.allocUnsafe(READ_LENGTH);
-      const { bytesRead } = await this.#file.read(buffer, 0, READ_LENGTH, null);
-      if (bytesRead === 0) throw new Error("the file system gave no reply");
-      pieces.push(buffer.subarray(0, bytesRead));
-      if (buffer[bytesRead - 1] === NEWLINE) return Buffer.concat(pieces).toString("utf8");
-    }
-  }
+/** What the line of a reply says, or the refusal. */
+export function parseReply(line: string): Readonly<Record<string, unknown>> | HintError {
+  const reply = JSON.parse(line) as Record<string, unknown>;
+  if (reply["ok"] === true) return reply;
+  const { error, reason, message } = reply as Record<string, string>;
+  return new HintError(`${error}`, `${reason}`, pathOf(reply), `${message}`);
 }
 
 function pathField(path: ClientPath): { path: string } | { path64: string } {

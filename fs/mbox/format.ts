@@ -8,27 +8,8 @@
  * The format is mboxrd with a Content-Length. Not here: locks, files, and which mailbox.
  */
 import { assert } from "../../base/assert.ts";
-import { fieldName, parseMessage } from "./message.ts";
-
-/**
- * Room at the end of the header: a mail program (Dovecot among them) writes its UIDs and flags over
- * these blanks and need not move the body.
- */
-export const KEYWORDS_ROOM = 192;
-
-/** Fields whose meaning is local to one mailbox: a sender must not set them, and we write ours. */
-const localFields: ReadonlySet<string> = new Set([
-  "status",
-  "x-status",
-  "x-uid",
-  "x-imap",
-  "x-imapbase",
-  "x-keywords",
-  "content-length",
-  "return-path",
-  "x-original-to",
-  "delivered-to",
-]);
+import { headerEnd, HeaderReader } from "./header.ts";
+import { Quoter } from "./quoting.ts";
 
 export interface Envelope {
   /** The address of MAIL FROM, without angle brackets; "" is the null sender of RFC 5321 section 4.5.5. */
@@ -39,6 +20,7 @@ export interface Envelope {
   readonly deliveredTo: string;
 }
 
+const LINE_END = Buffer.from("\n");
 const days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
@@ -58,41 +40,43 @@ function checkAddress(address: string): string {
 }
 
 /** The bytes before the shared part; addresses may hold UTF-8 (RFC 6531). */
-export function formatPrivate(envelope: Envelope): Buffer {
-  const sender = checkAddress(envelope.sender);
+export function formatPrivate({ sender, time, originalTo, deliveredTo }: Envelope): Buffer {
+  const own = ownFields(checkAddress(deliveredTo), originalTo && checkAddress(originalTo));
+  return Buffer.from(senderLines(checkAddress(sender), time) + own, "utf8");
+}
+
+/** The lines that all recipients have alike, though each has bytes of its own: From_ line and Return-Path. */
+export function senderLines(sender: string, time: Date): string {
   // Readers of the From_ line take the sender to end at the first blank.
   const fromSender = sender === "" ? "MAILER-DAEMON" : sender.replaceAll(/\s/g, "_");
-  const lines = [`From ${fromSender} ${asctime(envelope.time)}`, `Return-Path: <${sender}>`];
-  if (envelope.originalTo !== undefined) {
-    lines.push(`X-Original-To: ${checkAddress(envelope.originalTo)}`);
-  }
-  lines.push(`Delivered-To: ${checkAddress(envelope.deliveredTo)}`);
-  return Buffer.from(`${lines.join("\n")}\n`, "utf8");
+  return `From ${fromSender} ${asctime(time)}\nReturn-Path: <${sender}>\n`;
 }
 
-/** mboxrd: one more ">" before every line that is a From_ line but for its ">"s. */
-function quote(text: string): string {
-  return text.replaceAll(/(^|\n)(>*From )/g, "$1>$2");
+/** X-Original-To and Delivered-To. */
+export function ownFields(deliveredTo: string, originalTo: string | undefined): string {
+  const delivered = `Delivered-To: ${deliveredTo}\n`;
+  return originalTo === undefined ? delivered : `X-Original-To: ${originalTo}\n${delivered}`;
 }
 
-/**
- * No line of the header may look like a From_ line: a stray one in front is quoted as in the body. The
- * field "From :" of the obsolete syntax loses its blanks, which mean nothing.
- */
-function formatField(field: string): string {
-  return fieldName(field) === "" ? quote(field) : field.replace(/^([^ \t:]+)[ \t]+:/, "$1:");
+const CRLF = Buffer.from("\r\n");
+
+function withoutCarriageReturns(message: Uint8Array): Buffer {
+  const bytes = Buffer.from(message.buffer, message.byteOffset, message.length);
+  if (!bytes.includes(CRLF)) return bytes;
+  return Buffer.from(bytes.toString("latin1").replaceAll("\r\n", "\n"), "latin1");
 }
 
 /** The bytes that every recipient gets alike. The Content-Length counts the body as it is stored. */
 export function formatShared(message: Uint8Array): Buffer {
-  const { fields, body } = parseMessage(message);
-  const kept = fields.filter((field) => !localFields.has(fieldName(field))).map(formatField);
-  const quoted = quote(body);
-  const stored = quoted === "" || quoted.endsWith("\n") ? quoted : `${quoted}\n`;
-  const header = [
-    ...kept,
-    `Content-Length: ${stored.length}\n`,
-    `X-Keywords: ${" ".repeat(KEYWORDS_ROOM)}\n`,
-  ].join("");
-  return Buffer.from(`${header}\n${stored}\n`, "latin1");
+  const header = new HeaderReader();
+  const body = header.take(withoutCarriageReturns(message)) ?? header.end();
+  const stored: Buffer[] = [];
+  const quoter = new Quoter();
+  quoter.take(body, stored);
+  quoter.end(stored);
+  if (body.length > 0 && body.at(-1) !== 0x0a) stored.push(LINE_END);
+  let length = 0;
+  for (const part of stored) length += part.length;
+  const first = Buffer.from(header.kept + headerEnd(length), "latin1");
+  return Buffer.concat([first, ...stored, LINE_END]);
 }

@@ -11,9 +11,9 @@ export interface Message {
 }
 
 /** field-name of RFC 5322 section 3.6.8; blanks before the colon are the obsolete form of 4.5. */
-const fieldStart = /^[!-9;-~]+[ \t]*:/;
+export const fieldStart = /^[!-9;-~]+[ \t]*:/;
 /** What a mailbox reader may take for the start of the next message, quoted or not. */
-const fromLine = /^>*From /;
+export const fromLine = /^>*From /;
 
 /** The field's name in lower case, "" for a line that is no field. */
 export function fieldName(field: string): string {
