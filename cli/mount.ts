@@ -20,6 +20,7 @@ import { probe, unmount } from "./unmounting.ts";
 
 interface Flags {
   readonly binding: Binding | "auto";
+  readonly whileConnected?: boolean;
   readonly daemon?: boolean;
   readonly options: readonly string[];
 }
@@ -145,16 +146,30 @@ async function mount(storeGiven: string, mountpointGiven: string, flags: Flags):
   const onReady = (line: string, warnings: readonly string[]): void => {
     for (const warning of warnings) process.stderr.write(`onespool: ${warning}\n`);
     process.stdout.write(`${line}\n`);
+    const told = tellStarter({ ready: line, warnings });
     // A starter that was stopped meanwhile has closed the channel already.
-    if (tellStarter({ ready: line, warnings }) && process.connected) process.disconnect();
+    if (told && process.connected && flags.whileConnected !== true) process.disconnect();
   };
   process.exitCode = await about(storeGiven, () =>
     serve({ store, mountpoint, binding, options, onReady }),
   );
+  process.off("disconnect", unmountAndEnd);
+  if (process.connected) process.disconnect();
+}
+
+function unmountAndEnd(): void {
+  process.kill(process.pid, "SIGTERM");
+}
+
+/** A starter that ended, however it ended, leaves no mount behind that nobody looks after. */
+function endWithStarter(): void {
+  if (!process.connected) throw new UsageFailure("--while-connected: there is no channel");
+  process.once("disconnect", unmountAndEnd);
 }
 
 async function mountOrTell(store: string, mountpoint: string, flags: Flags): Promise<void> {
   try {
+    if (flags.whileConnected === true) endWithStarter();
     await mount(store, mountpoint, flags);
   } catch (error) {
     const exitCode = error instanceof CommandFailure ? error.exitCode : EXIT_FAILED;
@@ -167,11 +182,14 @@ export function mountCommand(): Command {
   const binding = new Option("-b, --binding <binding>", "what carries the mount")
     .choices(["auto", "kernel", "fuse-native"])
     .default("auto");
+  // For `onespool serve`, which starts this command and keeps the channel open.
+  const whileConnected = new Option("--while-connected").hideHelp();
   return new Command("mount")
     .description("serve a store as a directory")
     .argument("<store>", "the directory that holds the store")
     .argument("<mountpoint>", "the directory to mount it at")
     .addOption(binding)
+    .addOption(whileConnected)
     .option("-d, --daemon", "serve in the background, with the log in STORE/onespool.log")
     .option(
       "-o, --options <options>",

@@ -1,0 +1,145 @@
+/**
+ * One process that is kept running: started, listened to, started again with back-off when it ends unasked.
+ *
+ *     starting -- its word "ready" --> serving -- it ends --> waiting -- delay --> starting
+ *
+ * If it fails before it was ready for the first time, it is not started again: then something is wrong with
+ * what it was told. `finish` leads out of every state.
+ */
+import type { ChildProcess } from "node:child_process";
+import type { Log } from "../log/log.ts";
+import { BackOff } from "./back-off.ts";
+import type { Clock } from "./clock.ts";
+import { StartFailure } from "./start-failure.ts";
+
+/** What a message of the process means here; undefined: nothing to this file. */
+export type Word =
+  | { readonly kind: "ready" }
+  | { readonly kind: "failed"; readonly message: string; readonly exitCode: number }
+  | undefined;
+
+export interface Keeping {
+  readonly name: "front" | "spool";
+  /** As the leader of a process group of its own, with a channel. */
+  readonly spawn: () => ChildProcess;
+  readonly hear: (message: unknown) => Word;
+  /** It ended; called for the last time too. */
+  readonly onEnded: () => void;
+  /** It will be started again. */
+  readonly onRestart: () => void;
+}
+
+const EXIT_FAILED = 1;
+
+export class KeptProcess {
+  readonly #keeping: Keeping;
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #backOff = new BackOff();
+  #child: ChildProcess | undefined;
+  #startedAt = 0;
+  #wanted = true;
+  #wasReady = false;
+  #cancelRestart: (() => void) | undefined;
+  #settle: { ready: () => void; fail: (error: StartFailure) => void } | undefined;
+  readonly #finished: Promise<boolean>;
+  #finish: (isClean: boolean) => void = () => undefined;
+
+  constructor(keeping: Keeping, log: Log, clock: Clock) {
+    this.#keeping = keeping;
+    this.#log = log;
+    this.#clock = clock;
+    this.#finished = new Promise((finish) => (this.#finish = finish));
+  }
+
+  /** Resolves when the process is ready; rejects with StartFailure if it fails before. Once. */
+  start(): Promise<void> {
+    return new Promise((ready, fail) => {
+      this.#settle = { ready, fail };
+      this.#spawn();
+    });
+  }
+
+  /** Nothing if it does not run now. */
+  send(message: object): void {
+    const child = this.#running;
+    // It may end at any moment; its end is told by its "exit".
+    if (child?.connected === true) child.send(message, () => undefined);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#running?.kill(signal);
+  }
+
+  /** Its own children too. */
+  killGroup(): void {
+    const pid = this.#running?.pid;
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, "SIGKILL");
+    } catch {
+      this.signal("SIGKILL");
+    }
+  }
+
+  /** It is not started again from here on; resolves when it has ended: whether with exit code 0. Ask it to end by a message or signal after this. */
+  finish(): Promise<boolean> {
+    this.#wanted = false;
+    this.#cancelRestart?.();
+    if (this.#child === undefined) this.#finish(!this.#wasReady);
+    return this.#finished;
+  }
+
+  /** One that has ended has no process id that could still be trusted. */
+  get #running(): ChildProcess | undefined {
+    const child = this.#child;
+    return child?.exitCode === null && child.signalCode === null ? child : undefined;
+  }
+
+  #spawn(): void {
+    this.#startedAt = this.#clock.now();
+    const child = this.#keeping.spawn();
+    this.#child = child;
+    child.on("message", (message) => this.#heard(this.#keeping.hear(message)));
+    child.once("exit", (code, signal) => this.#ended(signal ?? `exit code ${code}`, code));
+    child.once("error", (error) => {
+      if (child.pid === undefined) this.#ended(error.message, null);
+    });
+  }
+
+  #heard(word: Word): void {
+    if (word === undefined) return;
+    if (word.kind === "ready") {
+      this.#wasReady = true;
+      this.#log.info("ready", { of: this.#keeping.name, child: this.#child?.pid });
+      this.#settle?.ready();
+      return;
+    }
+    this.#log.error("failed", { of: this.#keeping.name, reason: word.message });
+    const failure = new StartFailure(word.message, word.exitCode);
+    this.#settle?.fail(failure);
+  }
+
+  #ended(how: string, code: number | null): void {
+    const { name, onEnded, onRestart } = this.#keeping;
+    const pid = this.#child?.pid;
+    this.#child = undefined;
+    onEnded();
+    if (!this.#wanted || !this.#wasReady) {
+      this.#wanted = false;
+      this.#settle?.fail(
+        new StartFailure(`the ${name} process ended before it was ready (${how})`, EXIT_FAILED),
+      );
+      this.#finish(code === 0);
+      return;
+    }
+    const livedMs = this.#clock.now() - this.#startedAt;
+    const delayMs = this.#backOff.delayAfter(livedMs);
+    this.#log.error("ended unasked", { of: name, child: pid, how, restartMs: delayMs });
+    onRestart();
+    this.#cancelRestart = this.#clock.after(delayMs, () => {
+      this.#cancelRestart = undefined;
+      this.#spawn();
+    });
+  }
+}

@@ -1,0 +1,248 @@
+import t from "tap";
+import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Config } from "../server/config/config.ts";
+import { defaultConfig } from "../server/config/defaults.ts";
+import { noKernelBinding } from "./cli-process.ts";
+import {
+  isMounted,
+  isRunning,
+  place,
+  processesWith,
+  Supervised,
+  until,
+  writeJson,
+  type Place,
+} from "./supervised.ts";
+
+const skip = noKernelBinding();
+const program = fileURLToPath(new URL("./supervisor-process.js", import.meta.url));
+const FRONT = "supervisor-front";
+const SPOOL = "--while-connected";
+const DRAIN_MS = 60_000;
+t.setTimeout(240_000);
+
+function configOf({ directory, store, mount }: Place, changes: Partial<Config> = {}): Config {
+  return {
+    ...defaultConfig(directory, true),
+    hostname: "mail.example.test",
+    user: undefined,
+    spool: { store, mount, binding: "kernel" },
+    listen: [{ protocol: "smtp", address: "127.0.0.1", port: 2525 }],
+    log: { level: "info", file: join(directory, "log") },
+    metrics: { address: "127.0.0.1", port: 0 },
+    ...changes,
+  };
+}
+
+interface Tap {
+  teardown(done: () => Promise<void>): unknown;
+}
+
+function begin(t: Tap, changes: Partial<Config> = {}, drainMs = DRAIN_MS) {
+  const where = place(t);
+  const file = join(where.directory, "config.json");
+  const config = configOf(where, changes);
+  writeJson(file, config);
+  const supervised = new Supervised(t, program, [file, String(drainMs)]);
+  return { ...where, file, config, supervised };
+}
+
+function logOf(directory: string): string {
+  return existsSync(join(directory, "log")) ? readFileSync(join(directory, "log"), "utf8") : "";
+}
+
+async function metricsOf(supervised: Supervised): Promise<string> {
+  const [, address] = /metrics: (http:\S+)/.exec(supervised.stdout) ?? [];
+  return (await fetch(address!)).text();
+}
+
+t.test(
+  "it starts the spool, then the front, says so, and ends both in order",
+  { skip },
+  async (t) => {
+    const { store, mount, directory, supervised } = begin(t);
+    await supervised.says("ready\n");
+    t.match(
+      supervised.stdout,
+      new RegExp(
+        `^${store} is mounted at ${mount} \\(kernel binding\\)\nlistening: smtp 127.0.0.1:2525\nmetrics: http://127.0.0.1:\\d+/metrics\nready\n$`,
+      ),
+    );
+    t.ok(isMounted(mount));
+    await until("the metrics have the front's numbers", async () =>
+      (await metricsOf(supervised)).includes('onespool_connections_total{end="quit"} 1\n'),
+    );
+    const page = await metricsOf(supervised);
+    t.match(page, 'onespool_connections_open{role="front"} 5\n');
+    t.match(page, "onespool_pending_deliveries 3\n");
+    t.match(page, "onespool_pending_oldest_seconds 4000\n");
+    t.match(page, 'onespool_resident_bytes{process="supervisor"} ');
+    const children = [supervised.childWith(FRONT), supervised.childWith(SPOOL)];
+    t.notOk(children.includes(0));
+    supervised.child.kill("SIGTERM");
+    t.equal(await supervised.end(), 0);
+    t.notOk(isMounted(mount));
+    t.notOk(children.some(isRunning));
+    t.equal(supervised.stderr, "");
+    t.match(logOf(directory), "deliveries wait for a lock that nobody releases");
+    t.equal(statSync(join(directory, "log")).mode & 0o777, 0o640);
+  },
+);
+
+t.test("a front that cannot start ends the server with its message", { skip }, async (t) => {
+  const { mount, supervised } = begin(t, { hostname: "fails" });
+  t.equal(await supervised.end(), 1);
+  t.equal(supervised.stderr, "onespool: 127.0.0.1:25: permission denied\n");
+  t.notOk(isMounted(mount));
+  t.same(processesWith(mount), []);
+});
+
+t.test("a front that dies before it was ready ends the server", { skip }, async (t) => {
+  const { mount, supervised } = begin(t, { hostname: "dies" });
+  t.equal(await supervised.end(), 1);
+  t.equal(
+    supervised.stderr,
+    "onespool: the front process ended before it was ready (exit code 7)\n",
+  );
+  t.notOk(isMounted(mount));
+});
+
+t.test(
+  "a second server on the same store or mount is refused with the reason",
+  { skip },
+  async (t) => {
+    const { directory, store, mount, file, supervised } = begin(t);
+    await supervised.says("ready\n");
+    const same = new Supervised(t, program, [file, "0"]);
+    t.equal(await same.end(), 1);
+    t.equal(
+      same.stderr.split("\n").at(-2),
+      `onespool: ${mount}: ${store} is mounted there already`,
+    );
+
+    const other = place(t);
+    const otherFile = join(directory, "other.json");
+    writeJson(otherFile, configOf({ directory, store, mount: other.mount }));
+    const second = new Supervised(t, program, [otherFile, "0"]);
+    t.equal(await second.end(), 1);
+    t.match(
+      second.stderr.split("\n").at(-2),
+      new RegExp(`^onespool: the store ${store} is in use by process \\d+`),
+    );
+    t.ok(isMounted(mount));
+    t.notOk(isMounted(other.mount));
+  },
+);
+
+t.test("a port of the metrics that is taken is said by its address", { skip }, async (t) => {
+  const { supervised } = begin(t);
+  await supervised.says("ready\n");
+  const [, port] = /127\.0\.0\.1:(\d+)\/metrics/.exec(supervised.stdout) ?? [];
+  const { supervised: second } = begin(t, {
+    metrics: { address: "127.0.0.1", port: Number(port) },
+  });
+  t.equal(await second.end(), 1);
+  t.match(second.stderr, `onespool: metrics: 127.0.0.1:${port}: the port is in use\n`);
+});
+
+t.test(
+  "a front that was killed is started again, and no counter goes down",
+  { skip },
+  async (t) => {
+    const { supervised } = begin(t);
+    await supervised.says("ready\n");
+    const first = supervised.childWith(FRONT);
+    process.kill(first, "SIGKILL");
+    await until("a new front has counted", async () =>
+      (await metricsOf(supervised)).includes('onespool_connections_total{end="quit"} 2\n'),
+    );
+    t.not(supervised.childWith(FRONT), first);
+    const page = await metricsOf(supervised);
+    t.match(page, 'onespool_restarts_total{process="front"} 1\n');
+    t.match(page, 'onespool_connections_open{role="front"} 5\n');
+    supervised.child.kill("SIGINT");
+    t.equal(await supervised.end(), 0);
+  },
+);
+
+t.test("a spool that was killed is mounted again", { skip }, async (t) => {
+  const { mount, directory, supervised } = begin(t);
+  await supervised.says("ready\n");
+  const first = supervised.childWith(SPOOL);
+  process.kill(first, "SIGKILL");
+  await until("it is ready again", () => logOf(directory).split('"of":"spool"').length === 4);
+  t.ok(isMounted(mount));
+  t.not(supervised.childWith(SPOOL), first);
+  supervised.child.kill("SIGTERM");
+  t.equal(await supervised.end(), 0);
+  t.notOk(isMounted(mount));
+});
+
+t.test("a supervisor that was killed leaves no process and no mount", { skip }, async (t) => {
+  const { mount, supervised } = begin(t);
+  await supervised.says("ready\n");
+  const children = [supervised.childWith(FRONT), supervised.childWith(SPOOL)];
+  supervised.child.kill("SIGKILL");
+  await until("its children have ended", () => !children.some(isRunning));
+  t.notOk(isMounted(mount));
+});
+
+t.test("sessions that do not end are ended after the time for them", { skip }, async (t) => {
+  const { mount, directory, supervised } = begin(t, { hostname: "stubborn" }, 300);
+  await supervised.says("ready\n");
+  const front = supervised.childWith(FRONT);
+  supervised.child.kill("SIGTERM");
+  t.equal(await supervised.end(), 0);
+  t.notOk(isRunning(front));
+  t.notOk(isMounted(mount));
+  t.match(logOf(directory), "sessions are still open");
+});
+
+t.test("a second SIGTERM ends at once", { skip }, async (t) => {
+  const { mount, directory, supervised } = begin(t, { hostname: "stubborn" });
+  await supervised.says("ready\n");
+  const children = [supervised.childWith(FRONT), supervised.childWith(SPOOL)];
+  supervised.child.kill("SIGTERM");
+  await until("it drains", () => logOf(directory).includes('"draining"'));
+  t.ok(children.every(isRunning));
+  supervised.child.kill("SIGTERM");
+  t.equal(await supervised.end(), 1);
+  t.notOk(children.some(isRunning));
+  await until("nothing is mounted", () => !isMounted(mount));
+});
+
+t.test("SIGTERM during the start ends what has been started", { skip }, async (t) => {
+  const { mount, directory, supervised } = begin(t);
+  await until("the log is there", () => existsSync(join(directory, "log")));
+  await until("a child runs", () => processesWith(mount).length > 0);
+  supervised.child.kill("SIGTERM");
+  await supervised.end();
+  await until("all have ended", () => processesWith(mount).length === 0);
+  t.notOk(isMounted(mount));
+  t.notMatch(supervised.stdout, "ready\n");
+});
+
+t.test("SIGHUP opens the log anew and gives the front what has changed", { skip }, async (t) => {
+  const { directory, file, config, supervised } = begin(t);
+  await supervised.says("ready\n");
+  const log = join(directory, "log");
+  renameSync(log, `${log}.1`);
+  const listen = [{ protocol: "lmtp", address: "127.0.0.1", port: 24 }];
+  writeJson(file, { ...config, hostname: "new.example.test", listen });
+  supervised.child.kill("SIGHUP");
+  await until("the front has it", () => logOf(directory).includes("configuration reloaded"));
+  const text = logOf(directory);
+  t.match(text, '"hostname":"new.example.test","listen":[{"protocol":"smtp"');
+  t.match(text, '"needRestart":["listen"],"msg":"only a restart changes these"');
+
+  renameSync(log, `${log}.2`);
+  writeFileSync(file, "not a configuration");
+  supervised.child.kill("SIGHUP");
+  await until("the front has it", () => logOf(directory).includes("configuration reloaded"));
+  t.match(logOf(directory), '"hostname":"new.example.test"');
+  t.match(logOf(directory), "configuration kept as it was");
+  supervised.child.kill("SIGTERM");
+  t.equal(await supervised.end(), 0);
+});
