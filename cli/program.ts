@@ -2,17 +2,27 @@
 import { Command, CommanderError } from "commander";
 import { InvariantError } from "../base/assert.ts";
 import { VERSION } from "../base/version.ts";
+import { checkConfigCommand } from "./check-config.ts";
 import { deliverCommand } from "./deliver.ts";
 import { CommandFailure, EXIT_FAILED, EXIT_USAGE, reasonOf } from "./failure.ts";
 import { fsckCommand } from "./fsck.ts";
 import { mountCommand } from "./mount.ts";
+import { serveCommand } from "./serve.ts";
 import { statCommand } from "./stat.ts";
 import { umountCommand } from "./umount.ts";
 
 const exitCodes = `
 Exit codes: 0 done, 1 failed, 2 wrong usage; fsck: 0 clean, 4 errors are left.`;
 
-const commands = [mountCommand, umountCommand, deliverCommand, statCommand, fsckCommand];
+const commands = [
+  serveCommand,
+  mountCommand,
+  umountCommand,
+  deliverCommand,
+  statCommand,
+  fsckCommand,
+  checkConfigCommand,
+];
 
 export function buildProgram(): Command {
   const program = new Command("onespool")
