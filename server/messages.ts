@@ -43,8 +43,8 @@ export type FromWorker =
   /** `relay` is the path of the socket on which it takes relayed sessions. */
   | { readonly type: "ready"; readonly relay: string }
   | { readonly type: "counters"; readonly counters: unknown }
-  /** Sessions that it has taken, and how many it has closed since the last word. */
+  /** Sessions that it has taken, and those that it has closed, since the last word. */
   | { readonly type: "taken"; readonly ids: readonly string[] }
-  | { readonly type: "closed"; readonly count: number }
+  | { readonly type: "closed"; readonly ids: readonly string[] }
   /** It has done its messages: no more sessions, it ends when those that it has are done. */
   | { readonly type: "retiring" };

@@ -1,0 +1,137 @@
+/**
+ * One worker process, as the front sees it. Sockets travel through its channel one at a time: Node queues those that
+ * wait for the word of the other side. A session counts as given when the worker has said so.
+ *
+ * Node's own bookkeeping of sockets that came from a server of this process is not wanted: it would cost messages
+ * for each one, to answer questions that nobody asks here. So the socket is made to forget its server.
+ */
+import { fork, type ChildProcess } from "node:child_process";
+import type { Socket } from "node:net";
+import { fileURLToPath } from "node:url";
+import type { Config } from "../config/config.ts";
+import type { HandOverRecord } from "../hand-over/record.ts";
+import { relay } from "../hand-over/relay.ts";
+import type { HandOverResult, WorkerPort } from "../hand-over/worker-port.ts";
+import { MESSAGES_VERSION, type FromWorker, type ToWorker } from "../messages.ts";
+
+const PROGRAM = fileURLToPath(new URL("../worker/main.js", import.meta.url));
+
+export interface WorkerEvents {
+  ready(worker: WorkerProcess): void;
+  closed(ids: readonly string[]): void;
+  counters(worker: WorkerProcess, counters: unknown): void;
+  /** It takes no more sessions. */
+  retiring(worker: WorkerProcess): void;
+  ended(worker: WorkerProcess, how: string): void;
+}
+
+interface Pending {
+  readonly socket: Socket;
+  readonly since: number;
+  readonly settled: (result: HandOverResult) => void;
+}
+
+export class WorkerProcess implements WorkerPort {
+  readonly startedAt = Date.now();
+  readonly #child: ChildProcess;
+  readonly #events: WorkerEvents;
+  readonly #pending = new Map<string, Pending>();
+  #relayPath = "";
+  #sessions = 0;
+
+  constructor(config: Config, events: WorkerEvents) {
+    this.#events = events;
+    this.#child = fork(PROGRAM, [], {
+      execArgv: [...process.execArgv, `--max-old-space-size=${config.workers.memoryMiBMax}`],
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+    });
+    this.#child.on("message", (message) => this.#heard(message as FromWorker));
+    this.#child.once("exit", (code, signal) => this.#ended(signal ?? `exit code ${code}`));
+    this.#child.once("error", (error) => {
+      if (this.#child.pid === undefined) this.#ended(error.message);
+    });
+    this.configure(config);
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  get sessions(): number {
+    return this.#sessions;
+  }
+
+  /** Sessions that were sent and not acknowledged. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  configure(config: Config): void {
+    this.tell({ type: "configure", version: MESSAGES_VERSION, config });
+  }
+
+  tell(message: ToWorker): void {
+    // Its end is told by "exit".
+    if (this.#child.connected) this.#child.send(message, () => undefined);
+  }
+
+  kill(): void {
+    this.#child.kill("SIGKILL");
+  }
+
+  give(record: HandOverRecord, socket: Socket, settled: (result: HandOverResult) => void): void {
+    const { id, cipher } = record.facts.connection;
+    this.#sessions++;
+    this.#pending.set(id, { socket, since: Date.now(), settled });
+    if (cipher !== undefined) {
+      relay(this.#relayPath, record, socket, () => this.#settle(id, "failed"));
+      return;
+    }
+    (socket as unknown as { server: null }).server = null;
+    this.#child.send(record, socket, { keepOpen: true }, (error) => {
+      if (error !== null) this.#settle(id, "failed");
+    });
+  }
+
+  tick(now: number, handOverMs: number): void {
+    for (const [id, { since }] of this.#pending) {
+      if (now - since > handOverMs) this.#settle(id, "timedOut");
+    }
+  }
+
+  #heard(message: FromWorker): void {
+    switch (message.type) {
+      case "ready":
+        this.#relayPath = message.relay;
+        this.#events.ready(this);
+        break;
+      case "taken":
+        for (const id of message.ids) this.#settle(id, "taken");
+        break;
+      case "closed":
+        this.#sessions -= message.ids.length;
+        this.#events.closed(message.ids);
+        break;
+      case "counters":
+        this.#events.counters(this, message.counters);
+        break;
+      case "retiring":
+        this.#events.retiring(this);
+        break;
+    }
+  }
+
+  #settle(id: string, result: HandOverResult): void {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) return;
+    this.#pending.delete(id);
+    pending.settled(result);
+    if (result !== "taken") this.#sessions--;
+    else if (!("encrypted" in pending.socket)) pending.socket.destroy();
+  }
+
+  #ended(how: string): void {
+    for (const id of this.#pending.keys()) this.#settle(id, "failed");
+    this.#events.ended(this, how);
+  }
+}

@@ -1,0 +1,28 @@
+/**
+ * A socket that is to move to another process must not read any more: what libuv reads after that is lost. The pause of
+ * a stream is not enough, it takes effect with the next chunk; so the handle itself is stopped. Node has no public
+ * way; a contract test (test/hand-over-contract.test.ts) holds it to this one.
+ */
+import type { Socket } from "node:net";
+import { assert } from "../../base/assert.ts";
+
+interface Handle {
+  reading: boolean;
+  readStop(): number;
+}
+
+/** Stops reading; returns what was read and not consumed. */
+export function quiet(socket: Socket): Buffer {
+  const handle = (socket as unknown as { _handle: Handle | null })._handle;
+  assert(handle !== null, "a socket that is not closed has a handle");
+  handle.reading = false;
+  handle.readStop();
+  socket.pause();
+  const chunks: Buffer[] = [];
+  for (;;) {
+    const chunk = socket.read() as Buffer | null;
+    if (chunk === null) break;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,41 @@
+/**
+ * What goes to a worker beside a socket: the session as it stands, its first accepted recipient, which the worker
+ * answers, and the bytes that were read and not looked at.
+ */
+import type { SMTPServerAddress } from "smtp-server";
+import type { AcceptedRecipient } from "../delivery/transaction.ts";
+import type { SessionFacts } from "../smtp/session.ts";
+
+/** Raised with every change of the record. */
+export const HAND_OVER_VERSION = 1;
+
+export interface HandOverRecord {
+  readonly type: "session";
+  readonly version: number;
+  readonly facts: SessionFacts;
+  readonly recipient: AcceptedRecipient;
+  /** As smtp-server parsed it, with its DSN parameters. */
+  readonly address: SMTPServerAddress;
+  /** One character for each byte: in most records there are few. */
+  readonly unread: string;
+}
+
+export function handOverRecord(
+  facts: SessionFacts,
+  recipient: AcceptedRecipient,
+  address: SMTPServerAddress,
+  unread: Buffer,
+): HandOverRecord {
+  return {
+    type: "session",
+    version: HAND_OVER_VERSION,
+    facts,
+    recipient,
+    address,
+    unread: unread.toString("latin1"),
+  };
+}
+
+export function unreadOf(record: HandOverRecord): Buffer {
+  return Buffer.from(record.unread, "latin1");
+}

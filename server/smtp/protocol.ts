@@ -1,0 +1,81 @@
+/**
+ * smtp-server, set up to speak and to decide nothing: its handlers ask the session whose connection it is. One
+ * for each protocol and process; it listens to nothing.
+ */
+import { SMTPServer, type SMTPServerAddress, type SMTPServerSession } from "smtp-server";
+import type { Config, Listener } from "../config/config.ts";
+import { ReplyError } from "./replies.ts";
+
+export type Protocol = Listener["protocol"];
+
+type Done = (error?: Error | null) => void;
+type DataDone = (error: Error | null, message?: string | (string | Error)[]) => void;
+
+/** What smtp-server asks: one for each connection. */
+export interface ProtocolHandlers {
+  recipient(address: SMTPServerAddress, done: Done): void;
+  data(done: DataDone): void;
+}
+
+/** Commands of smtp-server that are jokes, or rights that nobody has here. */
+const NOT_OFFERED = ["AUTH", "XFORWARD", "WIZ", "SHELL", "KILL"];
+
+export class Protocols {
+  readonly #servers: Readonly<Record<Protocol, SMTPServer>>;
+  readonly #handlers = new WeakMap<SMTPServerSession, ProtocolHandlers>();
+
+  constructor(config: Config, hasTls: boolean) {
+    this.#servers = {
+      smtp: this.#server(config, hasTls, false),
+      lmtp: this.#server(config, hasTls, true),
+    };
+  }
+
+  server(protocol: Protocol): SMTPServer {
+    return this.#servers[protocol];
+  }
+
+  attach(session: SMTPServerSession, handlers: ProtocolHandlers): void {
+    this.#handlers.set(session, handlers);
+  }
+
+  /** For sessions that are open, too. */
+  configure(config: Config, hasTls: boolean): void {
+    for (const server of Object.values(this.#servers)) {
+      Object.assign(server.options, changeable(config, hasTls));
+    }
+  }
+
+  #server(config: Config, hasTls: boolean, lmtp: boolean): SMTPServer {
+    const handlersOf = (session: SMTPServerSession): ProtocolHandlers => {
+      const handlers = this.#handlers.get(session);
+      if (handlers === undefined) throw new ReplyError({ code: 421, text: "4.3.0 No session" });
+      return handlers;
+    };
+    return new SMTPServer({
+      ...changeable(config, hasTls),
+      lmtp,
+      // Whom to believe is decided for each connection.
+      useXClient: true,
+      disableReverseLookup: true,
+      hideENHANCEDSTATUSCODES: false,
+      hideDSN: false,
+      authOptional: true,
+      logger: false,
+      onMailFrom: (_address, _session, done) => done(),
+      onRcptTo: (address, session, done) => handlersOf(session).recipient(address, done),
+      onData: (_stream, session, done) => handlersOf(session).data(done),
+    });
+  }
+}
+
+/** Those options that smtp-server looks at with each command. */
+function changeable({ hostname, limits }: Config, hasTls: boolean) {
+  return {
+    name: hostname,
+    heloResponse: "%s",
+    size: limits.messageBytesMax,
+    maxRecipients: limits.recipientsMax,
+    disabledCommands: hasTls ? NOT_OFFERED : [...NOT_OFFERED, "STARTTLS"],
+  };
+}

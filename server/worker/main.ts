@@ -1,0 +1,137 @@
+/**
+ * The program of a worker process: a child of the front, which sends it its configuration first and then sessions.
+ * It ends when the front is gone or has told it to, as soon as its sessions are done.
+ */
+import type { Socket } from "node:net";
+import type { Config } from "../config/config.ts";
+import type { HandOverRecord } from "../hand-over/record.ts";
+import { createLog, type Log } from "../log/log.ts";
+import { MESSAGES_VERSION, type FromWorker, type ToWorker } from "../messages.ts";
+import { Counters } from "../metrics/counters.ts";
+import { Protocols } from "../smtp/protocol.ts";
+import { COUNTERS_MS, TICK_MS } from "../ticks.ts";
+import { listenForRelays } from "./relay-listener.ts";
+import { loadWorkerSettings } from "./settings.ts";
+import { Words } from "./words.ts";
+import { Worker, type WorkerSettings } from "./worker.ts";
+
+const EXIT_FAILED = 1;
+
+function tell(message: FromWorker): void {
+  // A front that is gone is told by "disconnect".
+  if (process.connected) process.send!(message, undefined, undefined, () => undefined);
+}
+
+/** A process with one worker in it; everything that needs the configuration is made with the first one. */
+class WorkerProgram {
+  readonly #counters = new Counters("worker");
+  readonly #words = new Words(tell);
+  #log: Log | undefined;
+  #worker: Worker | undefined;
+  #settings: WorkerSettings | undefined;
+  #isDraining = false;
+  #isRetiring = false;
+
+  async configure(config: Config): Promise<void> {
+    if (this.#worker === undefined) await this.#start(config);
+    else await this.#reload(this.#worker, config);
+  }
+
+  take(record: HandOverRecord, socket: Socket | undefined): void {
+    // The client was gone before the socket came.
+    if (socket === undefined || this.#worker === undefined) return;
+    this.#words.taken(record.facts.connection.id);
+    this.#worker.take(record, socket);
+  }
+
+  setStress(isOn: boolean): void {
+    if (this.#worker !== undefined) this.#worker.isStress = isOn;
+  }
+
+  drain(): void {
+    this.#isDraining = true;
+    this.#worker?.drain();
+    this.#endIfDone();
+  }
+
+  async #start(config: Config): Promise<void> {
+    this.#log = createLog(config.log, "worker");
+    this.#settings = await loadWorkerSettings(config);
+    const worker = new Worker(
+      {
+        protocols: new Protocols(config, false),
+        log: this.#log,
+        counters: this.#counters,
+        onEnded: (id) => this.#words.closed(id),
+      },
+      this.#settings,
+    );
+    const path = await listenForRelays((record, socket) => this.take(record, socket));
+    this.#worker = worker;
+    setInterval(() => this.#tick(worker), TICK_MS);
+    setInterval(() => {
+      const counters = this.#counters.snapshot();
+      if (counters !== undefined) tell({ type: "counters", counters });
+    }, COUNTERS_MS);
+    tell({ type: "ready", relay: path });
+  }
+
+  /** The front has said already what is wrong with tables that cannot be read. */
+  async #reload(worker: Worker, config: Config): Promise<void> {
+    try {
+      this.#log?.configure(config.log);
+    } catch (error) {
+      this.#log?.error("log file", { error: String(error) });
+    }
+    try {
+      const before = this.#settings;
+      this.#settings = await loadWorkerSettings(config);
+      worker.configure(this.#settings);
+      await before?.delivery.close();
+    } catch (error) {
+      this.#log?.error("not reloaded", { error: String(error) });
+    }
+  }
+
+  #tick(worker: Worker): void {
+    worker.tick(Date.now());
+    const isSpent = worker.messages >= worker.messagesMax;
+    if (isSpent && !this.#isRetiring && !this.#isDraining) {
+      this.#isRetiring = true;
+      tell({ type: "retiring" });
+    }
+    this.#endIfDone();
+  }
+
+  #endIfDone(): void {
+    if (this.#isDraining && (this.#worker?.open ?? 0) === 0) process.exit(0);
+  }
+}
+
+const program = new WorkerProgram();
+
+process.on("message", (message: ToWorker | HandOverRecord, handle: unknown) => {
+  switch (message.type) {
+    case "configure":
+      if (message.version !== MESSAGES_VERSION) process.exit(EXIT_FAILED);
+      program.configure(message.config).catch((error: unknown) => {
+        process.stderr.write(`onespool worker: ${String(error)}\n`);
+        process.exit(EXIT_FAILED);
+      });
+      break;
+    case "session":
+      program.take(message, handle as Socket | undefined);
+      break;
+    case "stress":
+      program.setStress(message.isOn);
+      break;
+    case "drain":
+      program.drain();
+      break;
+  }
+});
+process.on("disconnect", () => program.drain());
+// The terminal's Ctrl-C is for the supervisor; a worker ends when it is told to or its front is gone.
+process.on("SIGINT", () => undefined);
+process.on("SIGTERM", () => program.drain());
+process.on("SIGHUP", () => undefined);

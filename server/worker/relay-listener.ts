@@ -1,0 +1,45 @@
+/**
+ * Takes the sessions that the front relays (hand-over/relay.ts): on a socket in a directory that nobody else may
+ * enter. The first line is the record; what follows are the client's bytes.
+ */
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { HandOverRecord } from "../hand-over/record.ts";
+import { RELAY_LINE_BYTES_MAX } from "../hand-over/relay.ts";
+
+const LF = 0x0a;
+
+/** Resolves with the path of the socket. */
+export async function listenForRelays(
+  take: (record: HandOverRecord, socket: Socket) => void,
+): Promise<string> {
+  const directory = mkdtempSync(join(tmpdir(), "onespool-"));
+  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+  const path = join(directory, "relay");
+  const server = createServer({ allowHalfOpen: true }, (socket) => readRecord(socket, take));
+  server.listen({ path, backlog: 1024 });
+  await once(server, "listening");
+  return path;
+}
+
+function readRecord(socket: Socket, take: (record: HandOverRecord, socket: Socket) => void): void {
+  let bytes = Buffer.alloc(0);
+  socket.on("error", () => socket.destroy());
+  socket.on("data", (chunk: Buffer) => {
+    bytes = Buffer.concat([bytes, chunk]);
+    const end = bytes.indexOf(LF);
+    if (end === -1) {
+      if (bytes.length > RELAY_LINE_BYTES_MAX) socket.destroy();
+      return;
+    }
+    socket.removeAllListeners("data");
+    socket.pause();
+    const record = JSON.parse(bytes.toString("utf8", 0, end)) as HandOverRecord;
+    const early = bytes.subarray(end + 1);
+    if (early.length > 0) socket.unshift(early);
+    take(record, socket);
+  });
+}
