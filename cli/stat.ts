@@ -14,8 +14,10 @@ PATH is the directory of a store, a mount point, or a file in a mount. A store t
 use is asked through its mount. Everybody gets logicalBytes; root also gets what would tell
 whether somebody else has the same message.`;
 
-/** In the order of printing: how a number is called, and whether it counts bytes. */
-const rows: readonly (readonly [keyof ClientStatistics, string, "bytes" | "count"])[] = [
+type Kind = "bytes" | "count" | "seconds";
+
+/** In the order of printing: how a number is called, and what it counts. */
+const rows: readonly (readonly [keyof ClientStatistics, string, Kind])[] = [
   ["logicalBytes", "logical", "bytes"],
   ["storedBytes", "stored", "bytes"],
   ["sharedBytes", "shared", "bytes"],
@@ -27,6 +29,7 @@ const rows: readonly (readonly [keyof ClientStatistics, string, "bytes" | "count
   ["deadBytes", "dead", "bytes"],
   ["pending", "pending deliveries", "count"],
   ["pendingNames", "pending names", "count"],
+  ["oldestPendingSeconds", "oldest pending", "seconds"],
   ["indexLagBytes", "index lags", "bytes"],
   ["indexLagExtents", "index lags (extents)", "count"],
 ];
@@ -72,7 +75,8 @@ function asText(found: ClientStatistics): string {
     .filter(([key]) => found[key] !== undefined)
     .map(([key, label, kind]) => {
       const value = found[key]!;
-      return `${label.padEnd(22)}${kind === "bytes" ? bytes(value) : grouped(value)}\n`;
+      const unit = kind === "seconds" ? " s" : "";
+      return `${label.padEnd(22)}${kind === "bytes" ? bytes(value) : grouped(value)}${unit}\n`;
     })
     .join("");
 }

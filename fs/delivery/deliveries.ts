@@ -73,6 +73,8 @@ export interface Delivery {
   readonly sharedLength: number;
   /** What every mailbox gets: runs of the body's shared bytes (in order), and extents of other units. */
   readonly shared: readonly (number | readonly Extent[])[];
+  /** If not empty: for each mailbox but the first, bytes of its own that it gets in place of the shared ones. */
+  readonly copies: readonly (readonly Extent[])[];
   readonly mailboxes: readonly Mailbox[];
   readonly privateLengths: readonly number[];
 }
@@ -122,6 +124,12 @@ export class Deliveries {
   /** Mailboxes with pending deliveries. */
   get pendingNameCount(): number {
     return this.#waiting.size;
+  }
+
+  /** Age of the delivery that has waited longest for a lock; 0 when none waits. */
+  get oldestPendingSeconds(): number {
+    const oldest = this.#waiting.oldest;
+    return oldest === undefined ? 0 : Math.max(0, this.#now().sec - oldest.sec);
   }
 
   /** Whether a name of the directory has pending deliveries: such a directory is not empty. */
@@ -234,7 +242,9 @@ export class Deliveries {
         continue;
       }
       const ownCount = privateLengths[index] === 0 ? 0 : 1;
-      if (!room.take(waiting, extentCount + ownCount)) return { refused: "tooManyPending", index };
+      const copy = index === 0 ? undefined : delivery.copies[index - 1];
+      if (!room.take(waiting, (copy?.length ?? extentCount) + ownCount))
+        return { refused: "tooManyPending", index };
       held[index] = 1;
     }
     return undefined;
@@ -277,8 +287,14 @@ export class Deliveries {
         const unit = ids[layout.privateUnits[index] as number] as number;
         own = { unit, offset: layout.privateOffsets[index] as number, length };
       }
+      const copy = index === 0 ? undefined : delivery.copies[index - 1];
       if (held[index] === 1) {
-        pends.push(this.#pend(mailbox, own === undefined ? shared : [own, ...shared], time));
+        const bytes = copy ?? shared;
+        pends.push(this.#pend(mailbox, own === undefined ? bytes : [own, ...bytes], time));
+      } else if (copy !== undefined) {
+        const extents = own === undefined ? copy : [own, ...copy];
+        const isNew = this.#append(mailbox, extents, time, changes, notices);
+        if (isNew) parents.add(mailbox.parent);
       } else if (inode === undefined) {
         const ino = this.#store.newIno();
         create(changes, mailbox, ino, mailbox.create as Ownership, time);
@@ -297,6 +313,29 @@ export class Deliveries {
     }
     if (targets.length > 0) changes.push({ type: "deliver", time, shared, targets });
     for (const pend of pends) changes.push(pend);
+  }
+
+  /** The changes that append to one mailbox alone. Whether it has to be made. */
+  #append(
+    mailbox: Mailbox,
+    extents: readonly Extent[],
+    time: Time,
+    changes: Change[],
+    notices: number[],
+  ): boolean {
+    const { inode } = mailbox;
+    const ino = inode?.ino ?? this.#store.newIno();
+    if (inode === undefined) create(changes, mailbox, ino, mailbox.create as Ownership, time);
+    else {
+      const cleared = withoutSetId(inode, time);
+      if (cleared !== undefined) changes.push(cleared);
+      notices.push(ino, inode.size);
+    }
+    changes.push(
+      { type: "splice", ino, offset: inode?.size ?? 0, remove: 0, extents },
+      { type: "attributes", ino, mtime: time, ctime: time },
+    );
+    return inode === undefined;
   }
 
   #pend(mailbox: Mailbox, extents: readonly Extent[], time: Time): PendChange {

@@ -7,6 +7,7 @@
  * - a name whose `ino` is not 0 is in that inode's set, and in no other.
  */
 import { assert } from "../../base/assert.ts";
+import type { Time } from "../attributes.ts";
 import type { PendingDelivery } from "../store/pending.ts";
 
 export interface Waiting {
@@ -37,6 +38,18 @@ export class WaitingNames {
   /** Extents of all deliveries. */
   get extentCount(): number {
     return this.#extentCount;
+  }
+
+  /** When the delivery that has waited longest came; undefined when none waits. */
+  get oldest(): Time | undefined {
+    let oldest: Time | undefined;
+    for (const names of this.#directories.values()) {
+      for (const { deliveries } of names.values()) {
+        const time = deliveries[0]?.time;
+        if (oldest === undefined || (time !== undefined && time.sec < oldest.sec)) oldest = time;
+      }
+    }
+    return oldest;
   }
 
   get(parent: number, name: string): Waiting | undefined {

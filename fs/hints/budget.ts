@@ -4,14 +4,22 @@
  */
 import { assert } from "../../base/assert.ts";
 
+/** A user with a limit of his own. */
+export interface BudgetException {
+  readonly uid: number;
+  readonly max: number;
+}
+
 export class Budget {
   readonly #perUserMax: number;
+  readonly #exception: BudgetException | undefined;
   readonly #totalMax: number;
   readonly #users = new Map<number, number>();
   #total = 0;
 
-  constructor(perUserMax: number, totalMax: number) {
+  constructor(perUserMax: number, totalMax: number, exception?: BudgetException) {
     this.#perUserMax = perUserMax;
+    this.#exception = exception;
     this.#totalMax = totalMax;
   }
 
@@ -22,7 +30,8 @@ export class Budget {
   /** Which limit stands in the way of `count` more, if one does; else they are taken. */
   take(uid: number, count: number): "user" | "total" | undefined {
     const held = this.#users.get(uid) ?? 0;
-    if (uid !== 0 && held + count > this.#perUserMax) return "user";
+    const max = uid === this.#exception?.uid ? this.#exception.max : this.#perUserMax;
+    if (uid !== 0 && held + count > max) return "user";
     if (this.#total + count > this.#totalMax) return "total";
     this.#users.set(uid, held + count);
     this.#total += count;

@@ -27,7 +27,7 @@ export interface Delivered {
   readonly pending: number;
 }
 
-/** The fields that everybody gets; root gets the others too (docs/HINTS.md). */
+/** The first two fields everybody gets; root gets the others too (docs/HINTS.md). */
 export interface ClientStatistics {
   readonly logicalBytes: number;
   readonly files?: number;
@@ -40,6 +40,7 @@ export interface ClientStatistics {
   readonly deadBytes?: number;
   readonly pending?: number;
   readonly pendingNames?: number;
+  readonly oldestPendingSeconds?: number;
   readonly indexLagBytes?: number;
   readonly indexLagExtents?: number;
 }

@@ -30,6 +30,8 @@ export interface NewMailbox {
 
 /** One file for each index. */
 export interface DeliverRequest {
+  /** Every file gets shared bytes of its own: nothing is linked. */
+  readonly copies: boolean;
   readonly shared: readonly SharedPiece[];
   /** Bytes of the body that are shared; the private ones follow. */
   readonly inlineLength: number;
@@ -39,7 +41,7 @@ export interface DeliverRequest {
   readonly creates: readonly (NewMailbox | undefined)[];
 }
 
-const REQUEST_FIELDS = new Set(["op", "version", "bodyBytes", "shared", "to"]);
+const REQUEST_FIELDS = new Set(["op", "version", "bodyBytes", "shared", "copies", "to"]);
 const INLINE_FIELDS = new Set(["bytes"]);
 const UNIT_FIELDS = new Set(["unit", "offset", "length"]);
 const TARGET_FIELDS = new Set(["path", "path64", "privateBytes", "create"]);
@@ -55,6 +57,8 @@ export function readDeliver(frame: Frame): DeliverRequest | Refusal {
   if (unknown !== undefined) return unknown;
   const shared = readShared(fields["shared"] ?? []);
   if (isRefusal(shared)) return shared;
+  const copies: unknown = fields["copies"] ?? false;
+  if (typeof copies !== "boolean") return badField("copies");
   const to: unknown = fields["to"];
   if (!Array.isArray(to) || to.length === 0) return badField("to");
   if (to.length > FILES_MAX) return { reason: "tooManyFiles", detail: "to" };
@@ -85,7 +89,7 @@ export function readDeliver(frame: Frame): DeliverRequest | Refusal {
     bodyLength += privateBytes;
   }
   if (bodyLength !== frame.body.length) return { reason: "bodyMismatch", detail: "bodyBytes" };
-  return { shared, inlineLength, paths, privateLengths, creates };
+  return { copies, shared, inlineLength, paths, privateLengths, creates };
 }
 
 /** How the request spelled the path of a file, for a refusal. */

@@ -1,6 +1,6 @@
 /**
  * The operation `deliver`: finds every file of the request, checks what the caller may, and hands the
- * mailboxes to fs/delivery/. Up to the commit nothing else runs, so what was found is still so.
+ * mailboxes to fs/delivery/. From there to the commit nothing else runs, so what was found is still so.
  */
 import { isRegular, S_ISGID } from "../attributes.ts";
 import type { Delivery, Mailbox, Ownership } from "../delivery/deliveries.ts";
@@ -8,15 +8,16 @@ import { inGroup, MAY_WRITE, mayAccess, mayCreateIn } from "../permissions.ts";
 import type { Extent } from "../store/change.ts";
 import type { Inode } from "../store/inode.ts";
 import type { HintsContext, Requester } from "./context.ts";
+import { withCopies } from "./copies.ts";
 import { ALL_RIGHTS, DeliverPlaces } from "./deliver-account.ts";
 import type { DeliverRequest, NewMailbox } from "./deliver-request.ts";
 import { givenPath, readDeliver } from "./deliver-request.ts";
 import type { Frame } from "./frame.ts";
-import { EXTENTS_ADDED_MAX } from "./limits.ts";
 import { notAFile, PathWalker } from "./path-walker.ts";
 import type { Reason, Refusal } from "./refusals.ts";
 import { isRefusal } from "./refusals.ts";
 import type { Answer } from "./reply.ts";
+import { collectShared } from "./shared-pieces.ts";
 
 export async function deliver(
   context: HintsContext,
@@ -25,6 +26,22 @@ export async function deliver(
 ): Promise<Answer | Refusal> {
   const request = readDeliver(frame);
   if (isRefusal(request)) return request;
+  if (!request.copies || request.paths.length === 1) {
+    return deliverWith(context, requester, frame, request, []);
+  }
+  return withCopies(context, requester, frame, request, (copies) =>
+    deliverWith(context, requester, frame, request, copies),
+  );
+}
+
+/** `copies`: what each file but the first gets in place of the shared bytes; none: all get these. */
+async function deliverWith(
+  context: HintsContext,
+  requester: Requester,
+  frame: Frame,
+  request: DeliverRequest,
+  copies: readonly (readonly Extent[])[],
+): Promise<Answer | Refusal> {
   const shared = collectShared(requester, request);
   if ("reason" in shared) return shared;
   const mailboxes = new MailboxFinder(context, requester).findAll(request);
@@ -35,6 +52,7 @@ export async function deliver(
     body: frame.body,
     sharedLength: request.inlineLength,
     shared,
+    copies,
     mailboxes,
     privateLengths: request.privateLengths,
   };
@@ -46,30 +64,6 @@ export async function deliver(
     if (piece.type === "unit") requester.units.linked(piece.token);
   }
   return { delivered: result.delivered, pending: result.pending };
-}
-
-function collectShared(
-  requester: Requester,
-  request: DeliverRequest,
-): (number | Extent[])[] | Refusal {
-  const shared: (number | Extent[])[] = [];
-  let count = 0;
-  for (const piece of request.shared) {
-    if (piece.type === "inline") {
-      shared.push(piece.length);
-      count++;
-      continue;
-    }
-    const extents: Extent[] = [];
-    const { token, offset, length } = piece;
-    const reason = requester.units.addExtents(token, offset, length, extents);
-    if (reason !== undefined)
-      return { reason, detail: `unit ${JSON.stringify(token.slice(0, 64))}` };
-    shared.push(extents);
-    count += extents.length;
-  }
-  if (count * request.paths.length > EXTENTS_ADDED_MAX) return { reason: "tooManyExtents" };
-  return shared;
 }
 
 /** The files of one request, and whether its caller may deliver to them. */

@@ -18,6 +18,7 @@ import {
   REQUEST_BYTES_MAX,
   REQUEST_BYTES_PER_USER_MAX,
   UNLINKED_BYTES_MAX,
+  UNLINKED_BYTES_OF_DELIVER_ACCOUNT_MAX,
   UNLINKED_BYTES_PER_USER_MAX,
 } from "./limits.ts";
 import { HintSession } from "./session.ts";
@@ -38,12 +39,17 @@ export class Hints {
   readonly #openerOf: (caller: Caller) => Opener;
   readonly #sessions = new Set<HintSession>();
   readonly #requestBytes = new Budget(REQUEST_BYTES_PER_USER_MAX, REQUEST_BYTES_MAX);
-  readonly #unlinkedBytes = new Budget(UNLINKED_BYTES_PER_USER_MAX, UNLINKED_BYTES_MAX);
+  readonly #unlinkedBytes: Budget;
 
   constructor(options: HintsOptions) {
     const { store, locks, deliveries, invalidations, now, deliverAccount } = options;
     this.#context = { store, locks, deliveries, invalidations, now, deliverAccount };
     this.#openerOf = options.openerOf ?? openerOf;
+    const account = deliverAccount && {
+      uid: deliverAccount.uid,
+      max: UNLINKED_BYTES_OF_DELIVER_ACCOUNT_MAX,
+    };
+    this.#unlinkedBytes = new Budget(UNLINKED_BYTES_PER_USER_MAX, UNLINKED_BYTES_MAX, account);
   }
 
   /** A session with the rights that the caller has now. To be called while the caller waits. */

@@ -15,6 +15,8 @@ export const UNITS_NAMED_MAX = 4_096;
 export const PRIVATE_BYTES_MAX = 64 * 1024;
 /** Extents that one request adds to files: a 64 MiB message to 4,000 files, or a short one to any number. */
 export const EXTENTS_ADDED_MAX = 1_048_576;
+/** Bytes that one delivery with `copies` writes besides the shared ones themselves. */
+export const COPIES_BYTES_MAX = 256 * 1024 * 1024;
 /** Bytes and extents that one `share` takes. */
 export const SHARE_BYTES_MAX = 256 * 1024 * 1024;
 export const SHARE_EXTENTS_MAX = 65_536;
@@ -32,13 +34,14 @@ export const REQUESTS_WAITING_MAX = 8;
 export const REQUEST_BYTES_PER_USER_MAX = 128 * 1024 * 1024;
 export const REQUEST_BYTES_MAX = 512 * 1024 * 1024;
 
-/** Bytes written and not linked: of one session, of one user (not of root), and of everybody. */
+/** Bytes written and not linked: of one session, of one user (not of root), of the deliver account, and of everybody. */
 export const UNLINKED_BYTES_PER_SESSION_MAX = 64 * 1024 * 1024;
 export const UNLINKED_BYTES_PER_USER_MAX = 128 * 1024 * 1024;
-export const UNLINKED_BYTES_MAX = 512 * 1024 * 1024;
+export const UNLINKED_BYTES_OF_DELIVER_ACCOUNT_MAX = 768 * 1024 * 1024;
+export const UNLINKED_BYTES_MAX = 1024 * 1024 * 1024;
 /** What a unit of the store counts for at least: what is known of it costs memory, however short it is. */
 export const UNLINKED_BYTES_PER_UNIT_MIN = 512;
 /** Tokens that one session may hold. */
 export const TOKENS_PER_SESSION_MAX = 4_096;
-/** Seconds after which bytes that no file got are forgotten. */
+/** Seconds after a session's last `write`, when bytes that no file got are forgotten. */
 export const UNLINKED_SECONDS_MAX = 600;

@@ -43,6 +43,7 @@ const reasons = {
   tooManyUnits: [E2BIG, "a request names at most 4,096 units or pieces"],
   tooManyExtents: [E2BIG, "the request would add too many extents to files"],
   privateTooLong: [EMSGSIZE, "a file's private bytes are at most 64 KiB"],
+  copiesTooLong: [EMSGSIZE, "one request makes at most 256 MiB of copies"],
   shareTooLong: [EMSGSIZE, "one request shares at most 256 MiB"],
   replyTooLong: [EMSGSIZE, "the reply would not fit into this ioctl"],
   // Units.

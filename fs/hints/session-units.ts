@@ -3,7 +3,7 @@
  * the store's: it tells nothing about what others write, and means nothing to them.
  *
  * Units of the store of which no file got a byte are dropped when they are told to, when the session ends, or
- * after ten minutes; until then they are charged. A unit of which a file got bytes belongs to it; the token stays
+ * ten minutes after its last write; until then they are charged. A unit of which a file got bytes belongs to it; the token stays
  * good as long as anything refers to them.
  */
 import type { Extent } from "../store/change.ts";
@@ -21,8 +21,6 @@ import type { Reason } from "./refusals.ts";
 interface Written {
   readonly ids: readonly number[];
   readonly length: number;
-  /** Seconds since 1970. */
-  readonly writtenSec: number;
   /** What is charged for each unit of the store that was not linked when it was last looked at. */
   readonly charges: Map<number, number>;
 }
@@ -35,6 +33,8 @@ export class SessionUnits {
   readonly #tokens = new Map<string, Written>();
   #lastToken = 0;
   #unlinkedBytes = 0;
+  /** Of the last write, in seconds since 1970. */
+  #writtenSec = 0;
 
   constructor(store: Store, budget: Budget, uid: number) {
     this.#store = store;
@@ -49,9 +49,10 @@ export class SessionUnits {
     if (this.#unlinkedBytes + charge > UNLINKED_BYTES_PER_SESSION_MAX) {
       return "unlinkedOfSession";
     }
-    const full = this.#budget.take(this.#uid, charge);
-    if (full !== undefined) return full === "user" ? "unlinkedOfUser" : "unlinkedOfAll";
+    const full = this.charge(charge);
+    if (full !== undefined) return full;
     this.#unlinkedBytes += charge;
+    this.#writtenSec = nowSec;
 
     const all: Written[] = [];
     let at = 0;
@@ -60,7 +61,7 @@ export class SessionUnits {
       for (const length of lengths) {
         const ids: number[] = [];
         const charges = new Map<number, number>();
-        all.push({ ids, length, writtenSec: nowSec, charges });
+        all.push({ ids, length, charges });
         for (let from = 0; from < length; from += UNIT_LENGTH_MAX) {
           const bytes = body.subarray(at + from, at + Math.min(length, from + UNIT_LENGTH_MAX));
           const id = this.#store.writeUnit([bytes]);
@@ -106,6 +107,18 @@ export class SessionUnits {
     return undefined;
   }
 
+  /** For bytes that are written for a delivery under way, and not by tokens. */
+  charge(bytes: number): Reason | undefined {
+    const full = this.#budget.take(this.#uid, bytes);
+    if (full === undefined) return undefined;
+    return full === "user" ? "unlinkedOfUser" : "unlinkedOfAll";
+  }
+
+  /** They are linked, or dropped. */
+  discharge(bytes: number): void {
+    this.#budget.give(this.#uid, bytes);
+  }
+
   /** A file has got bytes of it now. */
   linked(token: string): void {
     const written = this.#tokens.get(token);
@@ -129,10 +142,10 @@ export class SessionUnits {
     return this.#tokens.has(token);
   }
 
-  /** Forgets what has been unlinked for too long. */
+  /** Forgets what is unlinked when nothing was written for too long: a message that comes slowly stays whole. */
   expire(nowSec: number): void {
+    if (nowSec - this.#writtenSec < UNLINKED_SECONDS_MAX) return;
     for (const [token, written] of this.#tokens) {
-      if (nowSec - written.writtenSec < UNLINKED_SECONDS_MAX) return;
       if (written.charges.size === written.ids.length) this.forget(token);
       else this.#dropUnlinked(written);
     }

@@ -223,6 +223,17 @@ export class Store {
     return this.#state.unit(id);
   }
 
+  /** The bytes of a range of a unit that is there and not queued. */
+  readUnit(id: number, offset: number, length: number): Buffer {
+    const unit = this.#state.unit(id);
+    assert(unit !== undefined, `unit ${id} is there`);
+    const bytes = Buffer.allocUnsafe(length);
+    this.#reader.begin(bytes);
+    this.#reader.add(unit, offset, length, 0);
+    this.#reader.finish();
+    return bytes;
+  }
+
   /** Runs [length, count, ...] that say how often each byte of a unit is referenced. */
   unitReferences(id: number): readonly number[] | undefined {
     return this.#state.unit(id)?.runs;

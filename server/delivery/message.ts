@@ -8,6 +8,7 @@
 import { randomBytes } from "node:crypto";
 import { assert } from "../../base/assert.ts";
 import { HintError } from "../../fs/hints/client.ts";
+import { COPIES_BYTES_MAX } from "../../fs/hints/limits.ts";
 import type { HeaderLimits } from "../../fs/mbox/header.ts";
 import type { ChannelLine, Channels } from "./channels.ts";
 import type { ContentEnd } from "./content.ts";
@@ -158,7 +159,7 @@ export class MessageDelivery {
     let targets = all;
     for (let failures = 0; ; failures++) {
       const request = targetsRequest(targets, this.#transaction);
-      const isLinked = targets.length === 1 || this.#isLinked;
+      const isLinked = this.#isLinked(targets.length, content.bytes);
       const bytes = deliverRequest(content, this.#units, request, isLinked);
       const started = performance.now();
       try {
@@ -185,7 +186,9 @@ export class MessageDelivery {
     }
   }
 
-  get #isLinked(): boolean {
+  /** More copies than one request may make are linked all the same: how bytes lie must not bounce mail. */
+  #isLinked(mailboxes: number, bytes: number): boolean {
+    if (mailboxes === 1 || bytes * (mailboxes - 1) > COPIES_BYTES_MAX) return true;
     const { share } = this.#options;
     return share === "multi" || (share === "spam" && this.#transaction.isSpam);
   }
