@@ -1,0 +1,29 @@
+/** The configurations that dialogues run with, by the name in their `server` line. */
+import type { MailServerSettings } from "../system/mail-server.ts";
+
+const users = [...Array.from({ length: 20 }, (_, i) => `user${i + 1}`), "jörg"];
+const recipients = { domains: ["example.test", "grün.test"], users };
+const aliases = ["team: user2, user3, user2@example.test"];
+
+export const servers: Readonly<Record<string, MailServerSettings>> = {
+  default: { hasTls: true, tables: { recipients }, aliases },
+  /** Limits that a dialogue can reach. */
+  tight: {
+    tables: {
+      recipients,
+      limits: {
+        greeting_delay: "200ms",
+        recipients_max: 5,
+        messages_max: 3,
+        idle_commands_max: 12,
+        errors_soft: 3,
+        errors_hard: 6,
+        message_size_max: 20_000,
+        line_size_max: 2_000,
+        header_size_max: 4_096,
+        header_fields_max: 100,
+      },
+    },
+  },
+  reject: { tables: { "": { bare_newline: "reject" } } },
+};
