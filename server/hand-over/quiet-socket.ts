@@ -15,14 +15,11 @@ interface Handle {
 export function quiet(socket: Socket): Buffer {
   const handle = (socket as unknown as { _handle: Handle | null })._handle;
   assert(handle !== null, "a socket that is not closed has a handle");
-  handle.reading = false;
-  handle.readStop();
   socket.pause();
   const chunks: Buffer[] = [];
-  for (;;) {
-    const chunk = socket.read() as Buffer | null;
-    if (chunk === null) break;
-    chunks.push(chunk);
-  }
+  while (socket.readableLength > 0) chunks.push(socket.read() as Buffer);
+  // After the read above, which makes the stream ask for more.
+  handle.readStop();
+  handle.reading = false;
   return Buffer.concat(chunks);
 }
