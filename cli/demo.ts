@@ -1,13 +1,15 @@
 /**
- * `make run`: a spool at ./spool with its store in ./spool-store, one mail delivered to 15 mailboxes, and
- * the bill. Serves until Ctrl-C. Everything is done through the `onespool` command in processes of its
- * own: this one could touch the mount, since it does not serve it.
+ * `make run`: the mail server on its embedded default, one mail sent to 15 recipients by SMTP, and the bill. Serves
+ * until Ctrl-C. Everything is done through the `onespool` command in processes of its own and through the
+ * server's port.
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, realpathSync } from "node:fs";
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { readFileSync, realpathSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { sendMail } from "./demo-mail.ts";
 import { CommandFailure, EXIT_FAILED, reasonOf } from "./failure.ts";
 import { isOnespool, mountAt, readMounts } from "./mountinfo.ts";
 import { bytes, grouped } from "./numbers.ts";
@@ -16,13 +18,16 @@ import { probe } from "./unmounting.ts";
 const here = dirname(fileURLToPath(import.meta.url));
 const command = join(here, "onespool.js");
 const message = resolve(here, "../../test/data/message.eml");
-const store = resolve("spool-store");
 const spool = resolve("spool");
+const port = { host: "127.0.0.1", port: 2525 };
 
-const names =
-  "alice bob carol dave erin frank grace heidi ivan judy mallory niaj olivia peggy rupert".split(
-    " ",
-  );
+const users = Array.from({ length: 15 }, (_, index) => `user${index + 1}`);
+
+const more = `
+Serving: look at ./spool from another terminal, and send more, from there too:
+  swaks --server 127.0.0.1:2525 --to user1@example.test,user2@example.test
+Ctrl-C ends. Its log:
+`;
 
 interface Statistics {
   readonly logicalBytes: number;
@@ -45,47 +50,68 @@ async function statistics(): Promise<Statistics> {
   return JSON.parse(await onespool("stat", spool, "--json")) as Statistics;
 }
 
-/** An earlier run that still serves is left alone; one that died has left its mount behind. */
-async function removeStaleMount(): Promise<void> {
+/** An earlier run that still serves is left alone; one that died has left a mount that the server replaces. */
+async function checkNotServed(): Promise<void> {
   const mountpoint = join(realpathSync(dirname(spool)), basename(spool));
   const entry = mountAt(readMounts(), mountpoint);
   if (entry === undefined) return;
   if (!isOnespool(entry)) throw new CommandFailure(`${spool}: something else is mounted there`);
-  if ((await probe(mountpoint)) !== "dead") {
-    throw new CommandFailure(
-      "./spool is served already, by another `make run`: end that one first (Ctrl-C, or onespool umount spool)",
-    );
-  }
-  process.stdout.write("./spool is still mounted from a run that died: replacing that mount\n");
-  await onespool("umount", mountpoint);
+  if ((await probe(mountpoint)) === "dead") return;
+  throw new CommandFailure(
+    "./spool is served already, by another `make run`: end that one first (Ctrl-C, or onespool umount spool)",
+  );
 }
 
-/**
- * In a session of its own, so that Ctrl-C reaches it once, through us. Resolves when the mount answers.
- */
-async function startServing(): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [command, "mount", store, spool], {
+/** The server's output: lines for people as they come, lines of its log from `showLog` on. */
+class Output {
+  #held: string[] | undefined = [];
+
+  line(line: string): void {
+    if (line.startsWith("{") && this.#held !== undefined) this.#held.push(line);
+    else process.stdout.write(`${line}\n`);
+  }
+
+  showLog(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const line of held) this.line(line);
+  }
+}
+
+/** In a session of its own, so that Ctrl-C reaches it once, through us. Resolves when it serves. */
+async function startServing(output: Output): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [command, "serve"], {
     stdio: ["ignore", "pipe", "inherit"],
     detached: true,
   });
-  const ready = new Promise<void>((answer, fail) => {
-    child.stdout.once("data", (line: Buffer) => {
-      process.stdout.write(line);
-      answer();
+  // A second signal of the same kind ends the server at once.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => child.kill(signal));
+  }
+  // The terminal is gone: to the server this signal would say that it should read its configuration again.
+  process.on("SIGHUP", () => child.kill("SIGTERM"));
+  await new Promise<void>((ready, fail) => {
+    createInterface(child.stdout).on("line", (line) => {
+      output.line(line);
+      // The last of its lines for people.
+      if (line.startsWith("metrics: ")) ready();
     });
     child.once("error", fail);
-    child.once("exit", () => fail(new CommandFailure("onespool mount failed")));
+    child.once("exit", () => fail(new CommandFailure("onespool serve has ended")));
   });
-  await ready;
   return child;
 }
 
-async function deliver(): Promise<void> {
+async function send(): Promise<void> {
   const before = await statistics();
-  const paths = names.map((name) => join(spool, name));
-  process.stdout.write(await onespool("deliver", message, ...paths));
+  const reply = await sendMail(port, {
+    sender: "newsletter-bounces+2026-08@lists.harbour-choir.example",
+    recipients: users.map((user) => `${user}@example.test`),
+    message: readFileSync(message),
+  });
   const after = await statistics();
-  process.stdout.write(`\n${paths.map((path) => `  ${relative(".", path)}`).join("\n")}\n\n`);
+  process.stdout.write(`\nsent one mail to ${users.length} recipients: ${reply}\n\n`);
+  process.stdout.write(`${users.map((user) => `  spool/${user}`).join("\n")}\n\n`);
   const lines = [
     `logical  ${bytes(after.logicalBytes - before.logicalBytes)} of mail in the files`,
   ];
@@ -100,24 +126,21 @@ async function deliver(): Promise<void> {
 }
 
 async function main(): Promise<number> {
-  await removeStaleMount();
-  mkdirSync(spool, { recursive: true });
-  const serving = await startServing();
+  await checkNotServed();
+  const output = new Output();
+  const serving = await startServing(output);
   const ended = once(serving, "exit") as Promise<[number | null]>;
-  // A second signal of the same kind ends the server at once, as `onespool mount` has it.
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, () => serving.kill(signal));
-  }
   try {
-    await deliver();
-    process.stdout.write("\nServing ./spool: look at it from another terminal. Ctrl-C ends.\n");
+    await send();
+    process.stdout.write(more);
+    output.showLog();
   } catch (error) {
     serving.kill("SIGTERM");
     await ended;
     throw error;
   }
   const [code] = await ended;
-  if (code !== 0) throw new CommandFailure("the process that served ./spool has failed");
+  if (code !== 0) throw new CommandFailure("onespool serve has failed");
   process.stdout.write("\n./spool is unmounted, ./spool-store is closed\n");
   return 0;
 }

@@ -11,7 +11,7 @@ try {
   process.exitCode = await supervise({
     loadConfig: () => JSON.parse(readFileSync(file, "utf8")) as Config,
     readTls: () => undefined,
-    pendingOf: async () => ({ count: 3, oldestSeconds: 4000 }),
+    pendingOf: async () => ({ pending: 3, oldestSeconds: 4000 }),
     onReady: (lines) => process.stdout.write(`${lines.join("\n")}\nready\n`),
     frontProgram: fileURLToPath(new URL("./supervisor-front.js", import.meta.url)),
     drainMsMax: Number(drainMs),

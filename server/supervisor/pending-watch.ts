@@ -3,14 +3,9 @@
  * only a process may that does not serve it, and it may hang: then the look is given up, and no other begins
  * before it has returned.
  */
+import type { PendingAge } from "../delivery/pending-age.ts";
 import type { Log } from "../log/log.ts";
 import type { Counters } from "../metrics/counters.ts";
-
-export interface Pending {
-  readonly count: number;
-  /** 0 if there is none. */
-  readonly oldestSeconds: number;
-}
 
 const PERIOD_MS = 15_000;
 const ANSWER_MS_MAX = 10_000;
@@ -20,7 +15,7 @@ const OLDEST_SECONDS_MAX = 3_600;
 const WARNING_MS = 3_600_000;
 
 export class PendingWatch {
-  readonly #look: () => Promise<Pending>;
+  readonly #look: () => Promise<PendingAge>;
   readonly #counters: Counters;
   readonly #log: Log;
   readonly #timer: NodeJS.Timeout;
@@ -28,7 +23,7 @@ export class PendingWatch {
   #hangs = false;
   #warnedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(look: () => Promise<Pending>, counters: Counters, log: Log) {
+  constructor(look: () => Promise<PendingAge>, counters: Counters, log: Log) {
     this.#look = look;
     this.#counters = counters;
     this.#log = log;
@@ -59,8 +54,8 @@ export class PendingWatch {
     }
   }
 
-  #found({ count, oldestSeconds }: Pending): void {
-    this.#counters.setPending(count, oldestSeconds);
+  #found({ pending, oldestSeconds }: PendingAge): void {
+    this.#counters.setPending(pending, oldestSeconds);
     if (oldestSeconds <= OLDEST_SECONDS_MAX) {
       this.#warnedAt = Number.NEGATIVE_INFINITY;
       return;
@@ -68,6 +63,6 @@ export class PendingWatch {
     const now = performance.now();
     if (now - this.#warnedAt < WARNING_MS) return;
     this.#warnedAt = now;
-    this.#log.warn("deliveries wait for a lock that nobody releases", { count, oldestSeconds });
+    this.#log.warn("deliveries wait for a lock that nobody releases", { pending, oldestSeconds });
   }
 }

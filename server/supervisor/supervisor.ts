@@ -13,6 +13,7 @@ import { formatEndpoint } from "../config/values.ts";
 import type { Config, Listener } from "../config/config.ts";
 import type { Account } from "../config/accounts.ts";
 import { AccountError, accountOf } from "../front/privileges.ts";
+import type { PendingAge } from "../delivery/pending-age.ts";
 import { createLog, type Log } from "../log/log.ts";
 import { MESSAGES_VERSION, type FromFront, type TlsMaterial, type ToFront } from "../messages.ts";
 import { Counters } from "../metrics/counters.ts";
@@ -23,7 +24,7 @@ import { forkFront, FRONT_PROGRAM } from "./front-process.ts";
 import { KeptProcess, type Word } from "./kept-process.ts";
 import { makeLogFile } from "./log-file.ts";
 import { serveMetrics, type MetricsEndpoint } from "./metrics-endpoint.ts";
-import { PendingWatch, type Pending } from "./pending-watch.ts";
+import { PendingWatch } from "./pending-watch.ts";
 import { reloaded } from "./reload.ts";
 import { bindingOf, detachMount, hearSpool, spawnSpool } from "./spool-process.ts";
 import { StartFailure } from "./start-failure.ts";
@@ -34,7 +35,7 @@ export interface SuperviseOptions {
   readonly loadConfig: () => Config;
   /** Throws with a message for people. */
   readonly readTls: (config: Config) => TlsMaterial | undefined;
-  readonly pendingOf: (mount: string) => Promise<Pending>;
+  readonly pendingOf: (mount: string) => Promise<PendingAge>;
   /** Everything answers: lines for people. */
   readonly onReady: (lines: readonly string[]) => void;
   /** In tests another one. */
