@@ -2,6 +2,7 @@
 import type { RecipientsConfig } from "../config/config.ts";
 import type { Problem } from "../config/problems.ts";
 import { shown } from "../config/problems.ts";
+import { foldLocal } from "./address.ts";
 import { fillTemplate } from "./mailbox-path.ts";
 import type { User, UserTable } from "./user-table.ts";
 
@@ -21,7 +22,11 @@ export function checkMailboxPaths(
   const owners = new Map<string, string>();
   const everywhere = hasDomain ? config.domains : config.domains.slice(0, 1);
   for (const user of users.users()) {
-    const domains = user.domain === undefined ? everywhere : [user.domain];
+    // One who is in all domains leaves those to others of his name who are there alone.
+    const isOwn = (domain: string): boolean =>
+      users.findIn(domain, foldLocal(user.name)) === undefined;
+    const domains =
+      user.domain !== undefined ? [user.domain] : hasDomain ? everywhere.filter(isOwn) : everywhere;
     const paths =
       user.mailbox === undefined
         ? domains.map((domain) => fillTemplate(config.mailbox, user.name, domain))
