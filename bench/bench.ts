@@ -14,7 +14,12 @@ import { deliverKnownRow, deliverRows, finishDeliverRows } from "./rows/deliver.
 import { memoryRow } from "./rows/memory.ts";
 import { readRow } from "./rows/read.ts";
 import { requestsRow } from "./rows/requests.ts";
+import { smtpBounceRows } from "./rows/smtp-bounce.ts";
+import { smtpIdleRow } from "./rows/smtp-idle.ts";
+import { smtpMessageRows } from "./rows/smtp-messages.ts";
+import { smtpWrittenRow } from "./rows/smtp-written.ts";
 import { writtenRow } from "./rows/written.ts";
+import { destroyServers } from "./smtp/server-process.ts";
 import { destroyAll } from "./spool-process.ts";
 import { progress, Workspace } from "./workspace.ts";
 
@@ -32,6 +37,10 @@ const ROWS: readonly Row[] = [
   appendRow,
   memoryRow,
   requestsRow,
+  ...smtpMessageRows,
+  smtpWrittenRow,
+  ...smtpBounceRows,
+  smtpIdleRow,
 ];
 
 async function main(): Promise<number> {
@@ -52,6 +61,7 @@ async function main(): Promise<number> {
   const directory = Workspace.makeDirectory(options);
   const leave = async (): Promise<void> => {
     killAll();
+    await destroyServers();
     await destroyAll();
     if (!options.keep) rmSync(directory, { recursive: true, force: true });
   };
@@ -93,6 +103,7 @@ async function measureRows(
     } catch (error) {
       failures.push(row.name);
       print(`\n${row.name}: could not be measured: ${describe(error)}`);
+      await destroyServers();
       await destroyAll();
     }
     if (row === rows.findLast(({ name }) => name.startsWith("deliver-"))) {

@@ -9,8 +9,12 @@ import { spawn, type ChildProcess } from "node:child_process";
 const running = new Set<ChildProcess>();
 
 /** Started as a process group of its own, so that a time limit reaches its children too. */
-export function start(command: string, argv: readonly string[]): ChildProcess {
-  const child = spawn(command, argv, { stdio: ["ignore", "pipe", "pipe"], detached: true });
+export function start(
+  command: string,
+  argv: readonly string[],
+  input: "ignore" | "pipe" = "ignore",
+): ChildProcess {
+  const child = spawn(command, argv, { stdio: [input, "pipe", "pipe"], detached: true });
   running.add(child);
   child.once("close", () => running.delete(child));
   child.once("error", () => running.delete(child));

@@ -7,10 +7,12 @@ import { run } from "./children.ts";
 const PROGRAMS = [
   "account",
   "append_fsync",
+  "count_messages",
   "deliver_files",
   "deliver_hints",
   "make_mailboxes",
   "read_file",
+  "smtp_load",
   "visit",
 ] as const;
 
@@ -32,10 +34,13 @@ export class Native {
     this.#directory = directory;
   }
 
-  static async compile(directory: string): Promise<Native> {
+  static async compile(
+    directory: string,
+    programs: readonly Program[] = PROGRAMS,
+  ): Promise<Native> {
     mkdirSync(directory, { recursive: true });
     const sources = sourceDirectory();
-    for (const program of PROGRAMS) {
+    for (const program of programs) {
       const target = join(directory, program);
       const source = join(sources, `${program}.c`);
       await run("gcc", ["-std=c17", "-O2", "-Wall", "-o", target, source], 60_000).catch(

@@ -31,6 +31,15 @@ export interface Sizes {
   readonly memoryDeliveries: number;
   readonly memorySharedBytes: number;
   readonly memoryPrivateBytes: number;
+  readonly smtpConnections: number;
+  readonly smtpBounceConnections: number;
+  readonly smtpIdleConnections: number;
+  /** Mailboxes of the mail server's rows. */
+  readonly smtpUsers: number;
+  readonly smtpMessageBytes: number;
+  /** Of one measurement: messages with 1 recipient; with more of them it is fewer messages. */
+  readonly smtpMessages: number;
+  readonly smtpWrittenMessages: number;
 }
 
 const FULL: Sizes = {
@@ -48,6 +57,13 @@ const FULL: Sizes = {
   memoryDeliveries: 5_000_000,
   memorySharedBytes: 64,
   memoryPrivateBytes: 16,
+  smtpConnections: 20,
+  smtpBounceConnections: 50,
+  smtpIdleConnections: 10_000,
+  smtpUsers: 1000,
+  smtpMessageBytes: 4096,
+  smtpMessages: 8000,
+  smtpWrittenMessages: 8000,
 };
 
 const QUICK: Sizes = {
@@ -59,6 +75,9 @@ const QUICK: Sizes = {
   readPassesWarm: 2,
   memoryMailboxes: 2000,
   memoryDeliveries: 64_000,
+  smtpIdleConnections: 500,
+  smtpMessages: 400,
+  smtpWrittenMessages: 400,
 };
 
 export interface Options {

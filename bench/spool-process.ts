@@ -139,7 +139,7 @@ export async function destroyAll(): Promise<void> {
   for (const spool of mounted) await spool.destroy();
 }
 
-async function detach(mountpoint: string): Promise<void> {
+export async function detach(mountpoint: string): Promise<void> {
   // Without root, fusermount undoes what fusermount did. Nothing mounted is no error here.
   const argv = process.getuid?.() === 0 ? ["umount", "-l"] : ["fusermount", "-u", "-z"];
   const [command = "", ...rest] = argv;

@@ -438,11 +438,27 @@ static void run_idle(double began)
 	report.asked = report.good = 0;
 }
 
+static void allow_descriptors(rlim_t wanted)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		die("getrlimit");
+	if (limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = wanted;
+	if (limit.rlim_max < wanted)
+		limit.rlim_max = wanted;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		die("too few descriptors (ulimit -n) for so many connections");
+}
+
 static void prepare(void)
 {
 	size_t room = SMALL_OUTPUT_BYTES;
 	char line[400];
 
+	allow_descriptors(options.connections + 32);
 	report.asked = options.idle ? 0 : options.messages;
 	connections_asked = (options.messages + options.per_connection - 1) / options.per_connection;
 	bounces_asked = (connections_asked * options.bounce_percent +
