@@ -3,6 +3,7 @@
  * fields that are local to a mailbox, and with no line that looks like a From_ line. Where the header ends
  * is told by parseMessage's rules (message.ts).
  */
+import { assert } from "../../base/assert.ts";
 import { fieldName, fieldStart, fromLine } from "./message.ts";
 
 /**
@@ -86,8 +87,9 @@ export class HeaderReader {
     return this.#hasDate;
   }
 
-  /** The bytes of the body in this piece, once the header has ended; undefined as long as it goes on. */
+  /** The bytes of the body in this piece, once the header has ended; undefined as long as it goes on. Not after that. */
   take(piece: Buffer): Buffer | undefined {
+    assert(!this.#isDone, "a header ends once");
     // Mostly the header is a small part of the piece: only that is decoded.
     const empty = piece.indexOf(HEADER_END);
     const text = piece.toString(
@@ -160,9 +162,7 @@ export class HeaderReader {
   #checkLength(length: number): boolean {
     if (this.#bytes + length <= this.#limits.bytesMax) return true;
     this.#fault = "headerTooLong";
-    this.#kept = "";
-    this.#done();
-    return false;
+    return this.#done();
   }
 
   #done(): false {

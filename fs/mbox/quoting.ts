@@ -5,7 +5,6 @@
  */
 
 const FROM = Buffer.from("From ");
-const GREATER = Buffer.from(">");
 const GREATER_BYTE = 0x3e;
 const NEWLINE = 0x0a;
 const NO_BYTES = Buffer.alloc(0);
@@ -16,15 +15,12 @@ export class Quoter {
   /** Before `#held` stand only ">"s, back to the start of the line. */
   #atStart = true;
 
-  /** Appends to `out` the quoted bytes, as views of the piece where nothing is added. */
+  /** Appends to `out` the quoted bytes; mostly a view of the piece, for nothing is added. */
   take(piece: Buffer, out: Buffer[]): void {
     const bytes = this.#held.length === 0 ? piece : Buffer.concat([this.#held, piece]);
-    let from = 0;
+    const places: number[] = [];
     for (let at = bytes.indexOf(FROM); at !== -1; at = bytes.indexOf(FROM, at + FROM.length)) {
-      if (!this.#startsLine(bytes, at)) continue;
-      if (at > from) out.push(bytes.subarray(from, at));
-      out.push(GREATER);
-      from = at;
+      if (this.#startsLine(bytes, at)) places.push(at);
     }
     let end = bytes.length;
     for (let length = Math.min(FROM.length - 1, bytes.length); length > 0; length--) {
@@ -33,7 +29,8 @@ export class Quoter {
       end = start;
       break;
     }
-    if (end > from) out.push(bytes.subarray(from, end));
+    if (end > 0)
+      out.push(places.length === 0 ? bytes.subarray(0, end) : insert(bytes, places, end));
     this.#atStart = this.#startsLine(bytes, end);
     this.#held = end === bytes.length ? NO_BYTES : Buffer.from(bytes.subarray(end));
   }
@@ -49,4 +46,18 @@ export class Quoter {
     while (before >= 0 && bytes[before] === GREATER_BYTE) before--;
     return before < 0 ? this.#atStart : bytes[before] === NEWLINE;
   }
+}
+
+/** A ">" at each of the places, in the first `end` bytes. One buffer: a hostile message has a line of six bytes. */
+function insert(bytes: Buffer, places: readonly number[], end: number): Buffer {
+  const quoted = Buffer.allocUnsafe(end + places.length);
+  let from = 0;
+  let to = 0;
+  for (const place of places) {
+    to += bytes.copy(quoted, to, from, place);
+    quoted[to++] = GREATER_BYTE;
+    from = place;
+  }
+  bytes.copy(quoted, to, from, end);
+  return quoted;
 }

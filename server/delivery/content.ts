@@ -16,7 +16,7 @@ import { Quoter } from "../../fs/mbox/quoting.ts";
 import { Pieces } from "./pieces.ts";
 
 /** A message that is no longer is one request. */
-export const SHORT_BYTES_MAX = 192 * 1024;
+export const SHORT_BYTES_MAX = 128 * 1024;
 /** Of a body that is stored in pieces; whole chunks of the store (docs/FORMAT.md). */
 export const UNIT_BYTES = 128 * 1024;
 
@@ -59,6 +59,11 @@ export class Content {
     return this.#header.fault;
   }
 
+  /** Bytes of the message that are here. */
+  get heldBytes(): number {
+    return this.#kept.bytes + this.#header.kept.length;
+  }
+
   take(content: Buffer): void {
     if (this.#header.fault !== undefined) return;
     if (this.#isStreaming) return this.#stream(content);
@@ -66,11 +71,11 @@ export class Content {
     if (this.#kept.bytes > SHORT_BYTES_MAX) this.#startStreaming();
   }
 
-  /** Bytes of the body to be stored now; undefined as long as they do not fill a unit. */
-  unit(): Buffer | undefined {
+  /** Bytes of the body to be stored now, behind `before`; undefined as long as they do not fill a unit. */
+  unit(before: string): Buffer | undefined {
     if (!this.#isStreaming || this.#kept.bytes < UNIT_BYTES) return undefined;
     this.#takenBytes += UNIT_BYTES;
-    return this.#kept.take(UNIT_BYTES);
+    return this.#kept.take(UNIT_BYTES, before);
   }
 
   end(): ContentEnd | HeaderFault {
@@ -92,7 +97,9 @@ export class Content {
     this.#isStreaming = true;
     const collected = this.#kept.all;
     this.#kept = new Pieces();
-    for (const content of collected) this.#stream(content);
+    for (const content of collected) {
+      if (this.#header.fault === undefined) this.#stream(content);
+    }
   }
 
   #stream(content: Buffer): void {

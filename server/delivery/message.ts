@@ -12,18 +12,20 @@ import { COPIES_BYTES_MAX } from "../../fs/hints/limits.ts";
 import type { HeaderLimits } from "../../fs/mbox/header.ts";
 import type { ChannelLine, Channels } from "./channels.ts";
 import type { ContentEnd } from "./content.ts";
-import { Content } from "./content.ts";
+import { Content, UNIT_BYTES } from "./content.ts";
 import type { Outcome } from "./outcome.ts";
 import { dateField, messageIdField, receivedField } from "./received.ts";
 import type { Refused } from "./refusals.ts";
 import { refusalOf, refused } from "./refusals.ts";
-import { deliverRequest, writeRequest } from "./request.ts";
+import { deliverRequest, writeLine } from "./request.ts";
 import type { Target } from "./targets.ts";
 import { targetsOf, targetsRequest } from "./targets.ts";
 import type { AcceptedRecipient, Transaction } from "./transaction.ts";
 
 /** Mailboxes that one refusal after the other may take out of one delivery. */
 const FAILURES_MAX = 100;
+
+const UNIT_LINE = writeLine(UNIT_BYTES);
 
 export interface MessageOptions {
   readonly channels: Channels;
@@ -42,6 +44,8 @@ export class MessageDelivery {
   #failure: Refused | undefined;
   #isEnded = false;
   #contentBytes = 0;
+  /** Of the unit that is on its way to the spool. */
+  #sentBytes = 0;
 
   constructor(options: MessageOptions, transaction: Transaction) {
     this.#options = options;
@@ -53,6 +57,11 @@ export class MessageDelivery {
   /** Bytes that were given to `write`. */
   get contentBytes(): number {
     return this.#contentBytes;
+  }
+
+  /** Bytes of the message that are in this process, those of a request under way included. */
+  get heldBytes(): number {
+    return this.#content.heldBytes + this.#sentBytes;
   }
 
   /**
@@ -67,7 +76,7 @@ export class MessageDelivery {
     const { fault } = this.#content;
     if (fault !== undefined) this.#fail(refused(fault, "in the message's header"));
     if (this.#underWay === undefined) {
-      const unit = this.#content.unit();
+      const unit = this.#content.unit(UNIT_LINE);
       if (unit !== undefined) this.#underWay = this.#storeUnits(unit);
     }
     return this.#underWay;
@@ -111,9 +120,10 @@ export class MessageDelivery {
       for (
         let unit: Buffer | undefined = first;
         unit !== undefined && this.#failure === undefined;
-        unit = this.#content.unit()
+        unit = this.#content.unit(UNIT_LINE)
       ) {
-        const reply = await this.#line.request(writeRequest(unit));
+        this.#sentBytes = unit.length;
+        const reply = await this.#line.request(unit);
         const [token] = reply["units"] as readonly string[];
         assert(token !== undefined, "a unit that was written has a token");
         this.#units.push(token);
@@ -121,6 +131,7 @@ export class MessageDelivery {
     } catch (error) {
       this.#fail(refusalOf(error));
     }
+    this.#sentBytes = 0;
     this.#underWay = undefined;
   }
 

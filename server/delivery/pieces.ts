@@ -42,12 +42,13 @@ export class Pieces {
     this.#pieces[last] = this.#block.subarray(this.#filled - length, this.#filled);
   }
 
-  /** Takes the first `length` bytes away, which must be there, as one buffer. */
-  take(length: number): Buffer {
-    const taken = Buffer.allocUnsafe(length);
-    let filled = 0;
+  /** Takes the first `length` bytes away, which must be there, as one buffer behind `before` (ASCII). */
+  take(length: number, before: string): Buffer {
+    const end = before.length + length;
+    const taken = Buffer.allocUnsafe(end);
+    let filled = taken.write(before, 0, "latin1");
     let used = 0;
-    while (filled < length) {
+    while (filled < end) {
       const piece = this.#pieces[used] as Buffer;
       const count = piece.copy(taken, filled);
       filled += count;

@@ -2,13 +2,9 @@
 import type { ContentEnd } from "./content.ts";
 import type { TargetsRequest } from "./targets.ts";
 
-/** Stores a piece of a body. */
-export function writeRequest(unit: Buffer): Buffer {
-  const line = `{"op":"write","bodyBytes":${unit.length}}\n`;
-  const request = Buffer.allocUnsafe(line.length + unit.length);
-  request.write(line, 0, "latin1");
-  unit.copy(request, line.length);
-  return request;
+/** What stands before the bytes of a unit that is to be stored. */
+export function writeLine(bytes: number): string {
+  return `{"op":"write","bodyBytes":${bytes}}\n`;
 }
 
 /** `units`: the tokens of the pieces that were stored, between the header and the rest of the body. */
