@@ -147,8 +147,9 @@ function checkUser({ config, isRoot, problem, warn }: Subject): void {
   if (user === undefined) return;
   const account = findAccount(user);
   if (account === undefined) problem(["user"], `there is no account ${shown(user)}`);
-  else if (account.uid === 0) problem(["user"], "front and workers must not be root");
-  else if (!isRoot && account.uid !== process.getuid?.()) {
+  else if (account.uid === 0 || account.gid === 0) {
+    problem(["user"], "front and workers must not be root, nor in its group");
+  } else if (!isRoot && account.uid !== process.getuid?.()) {
     warn(["user"], `only root can start a server that becomes ${user}`);
   } else if (recipients.owner?.uid === account.uid) {
     const text = `is the owner of the mailboxes too: front and workers could read them`;

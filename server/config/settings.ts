@@ -2,6 +2,7 @@
  * One value of the file each, as a valibot schema: what is read, what it becomes, and the sentence for what is
  * not allowed. Pure.
  */
+import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import * as v from "valibot";
 import type { NumberKey } from "./number-keys.ts";
@@ -95,7 +96,10 @@ export const domain = setting<string>('a domain ("example.org")', (value) => {
 });
 
 function network(value: string): string | undefined {
-  if (!value.includes("/")) return ipaddr.isValid(value) ? value : undefined;
+  // Not all that ipaddr.js takes: "10" is an address for it.
+  const [written = "", bitsWritten] = value.split("/", 2);
+  if (isIP(written) === 0) return undefined;
+  if (bitsWritten === undefined) return written;
   if (!ipaddr.isValidCIDR(value)) return undefined;
   const [address, bits] = ipaddr.parseCIDR(value);
   const base =

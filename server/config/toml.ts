@@ -85,6 +85,15 @@ class Lines {
   }
 }
 
+/** A value that is missing at the end of a line is noticed by the parser at the begin of a later one. */
+function placeOf({ index, lineNumber, column }: ParseError, text: string) {
+  const before = text.slice(0, index);
+  const isLineEnd = column === 0 && /=[ \t]*\r?\n$/.test(before);
+  if (!isLineEnd) return { line: lineNumber, column: column + 1 };
+  const lines = before.trimEnd().split("\n");
+  return { line: lines.length, column: (lines.at(-1)?.length ?? 0) + 1 };
+}
+
 export function parseDocument(text: string): Document | SyntaxProblem {
   try {
     const program = parseTOML(text, { tomlVersion: "1.0" });
@@ -97,6 +106,6 @@ export function parseDocument(text: string): Document | SyntaxProblem {
       return { line, column: column + 1, text: error.message };
     }
     if (!(error instanceof ParseError)) throw error;
-    return { line: error.lineNumber, column: error.column + 1, text: error.message };
+    return { ...placeOf(error, text), text: error.message };
   }
 }

@@ -22,8 +22,9 @@ function distance(a: string, b: string): number {
   return row[b.length]!;
 }
 
-function nearest(key: string, allowed: readonly string[]): string | undefined {
-  if (key.length > 64) return undefined;
+/** The one with the fewest slips, else those of which the key is the begin or the end. */
+function nearest(key: string, allowed: readonly string[]): readonly string[] {
+  if (key.length > 64) return [];
   const spelled = key.toLowerCase().replaceAll("-", "_");
   const most = Math.min(DISTANCE_MAX, Math.floor(key.length / 2));
   let found: string | undefined;
@@ -32,7 +33,8 @@ function nearest(key: string, allowed: readonly string[]): string | undefined {
     const away = distance(spelled, each);
     if (away < least) [found, least] = [each, away];
   }
-  return found;
+  if (found !== undefined) return [found];
+  return allowed.filter((each) => each.startsWith(`${spelled}_`) || each.endsWith(`_${spelled}`));
 }
 
 function advice(
@@ -42,7 +44,7 @@ function advice(
 ): string {
   const allowed = allowedKeys.get(table) ?? [];
   const near = nearest(key, allowed);
-  if (near !== undefined) return `did you mean ${near}?`;
+  if (near.length > 0) return `did you mean ${near.join(", ")}?`;
   // What stands behind a [table] belongs to it: TOML has no way back to the top.
   const [elsewhere] = [...allowedKeys].find(([, keys]) => keys.includes(key)) ?? [];
   if (elsewhere === "") return "it belongs to the top of the file, before the first [table]";
