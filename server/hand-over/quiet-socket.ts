@@ -11,15 +11,24 @@ interface Handle {
   readStop(): number;
 }
 
-/** Stops reading; returns what was read and not consumed. */
+/**
+ * Stops reading; returns what was read and not consumed. The stream asks for more on its own in a later turn of the
+ * event loop, so it is kept from asking.
+ */
 export function quiet(socket: Socket): Buffer {
   const handle = (socket as unknown as { _handle: Handle | null })._handle;
   assert(handle !== null, "a socket that is not closed has a handle");
   socket.pause();
+  socket._read = () => undefined;
   const chunks: Buffer[] = [];
   while (socket.readableLength > 0) chunks.push(socket.read() as Buffer);
-  // After the read above, which makes the stream ask for more.
   handle.readStop();
   handle.reading = false;
   return Buffer.concat(chunks);
+}
+
+/** Takes back what `quiet` did: for a socket that stays. */
+export function unquiet(socket: Socket): void {
+  delete (socket as Partial<Socket>)._read;
+  socket.resume();
 }

@@ -4,6 +4,7 @@
  * (docs/decisions/006-tls-ends-in-the-front.md).
  */
 import { connect, type Socket } from "node:net";
+import { unquiet } from "./quiet-socket.ts";
 import type { HandOverRecord } from "./record.ts";
 
 /** Unread bytes of a pipelining client are in it. */
@@ -21,6 +22,7 @@ export function relay(
   worker.once("connect", () => {
     isConnected = true;
     worker.write(`${JSON.stringify(record)}\n`);
+    unquiet(client);
     client.pipe(worker).pipe(client);
   });
   worker.on("error", () => {

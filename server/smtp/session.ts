@@ -24,7 +24,7 @@ import { assert } from "../../base/assert.ts";
 import type { RecipientContext, Verdict } from "../checks/checks.ts";
 import type { Limits } from "../config/config.ts";
 import type { AcceptedRecipient } from "../delivery/transaction.ts";
-import { quiet } from "../hand-over/quiet-socket.ts";
+import { quiet, unquiet } from "../hand-over/quiet-socket.ts";
 import {
   Connection,
   type ConnectionFacts,
@@ -297,6 +297,7 @@ export class Session implements ConnectionHost, ProtocolHandlers {
   givenInVain(reason: Reason): void {
     this.#state = "command";
     this.#listen(this.#socket);
+    unquiet(this.#socket);
     this.refuse(reason);
   }
 
