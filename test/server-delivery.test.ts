@@ -483,6 +483,27 @@ await t.test("a real mount", needs("kernel", 10 * TIMEOUT_MS), async (t) => {
   });
 });
 
+await t.test("through fuse-native", needs("fuse-native", TIMEOUT_MS), async (t) => {
+  const harness = await Harness.start(t, { binding: "fuse-native" });
+  const { mountpoint } = harness.mount;
+  const options = {
+    mount: mountpoint,
+    hostname: "mx.example.test",
+    share: "multi",
+    limits,
+  } as const;
+  const delivery = Delivery.create(options);
+  const to = transaction([recipient("a"), recipient("b")]);
+  const long = messageOf(1_000_000);
+  t.match(await send(delivery, to, short), { kind: "stored", stored: { mailboxes: 2 } });
+  t.match(await send(delivery, to, long), { kind: "stored" });
+  const wanted = [short, long].map((one) => stored(one, "b@example.test"));
+  t.ok((await harness.program().readFile(harness.path("b"))).equals(Buffer.concat(wanted)));
+  t.strictSame(await pendingAge(mountpoint), { pending: 0, oldestSeconds: 0 });
+  t.equal(await new Quotas(mountpoint).check(mailbox("a", { quotaBytes: 1 }), 0), "full");
+  await delivery.close();
+});
+
 await t.test("a store without room", needs("kernel", 5 * TIMEOUT_MS), async (t) => {
   const harness = await Harness.start(t, { binding: "kernel" });
   const { mount } = harness;

@@ -76,8 +76,12 @@ export class HintClient {
     return new HintClient(await HintChannel.open(mountRoot));
   }
 
-  /** Appends to all files or to none; durable when it resolves. Throws HintError. */
-  async deliver(shared: readonly ClientShared[], to: readonly ClientTarget[]): Promise<Delivered> {
+  /** Appends to all files or to none; durable when it resolves. `copies`: nothing is linked. Throws HintError. */
+  async deliver(
+    shared: readonly ClientShared[],
+    to: readonly ClientTarget[],
+    { copies = false }: { readonly copies?: boolean } = {},
+  ): Promise<Delivered> {
     const body: Uint8Array[] = [];
     const pieces = shared.map((piece) => {
       if (!("bytes" in piece)) return piece;
@@ -88,7 +92,7 @@ export class HintClient {
       if (own !== undefined) body.push(own);
       return { ...pathField(path), privateBytes: own?.length ?? 0, create };
     });
-    const reply = await this.#request({ op: "deliver", shared: pieces, to: targets }, body);
+    const reply = await this.#request({ op: "deliver", copies, shared: pieces, to: targets }, body);
     return reply as unknown as Delivered;
   }
 

@@ -28,7 +28,10 @@ const operations: ReadonlyMap<unknown, Operation> = new Map<unknown, Operation>(
   ["forget", forget],
 ]);
 
-/** Carries out a request. Up to its commit an operation runs without giving way. */
+/**
+ * Carries out a request. What an operation finds and what it commits lie in one turn of the event loop; only
+ * copies, which no file has yet, are written before (copies.ts).
+ */
 export async function perform(
   context: HintsContext,
   requester: Requester,

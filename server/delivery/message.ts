@@ -69,9 +69,9 @@ export class MessageDelivery {
    * the promise, if there is one, before the next. After a fault the content is dropped; finish() tells.
    */
   write(content: Buffer): Promise<void> | undefined {
-    assert(!this.#isEnded, "nothing is written behind the end");
     this.#contentBytes += content.length;
     if (this.#failure !== undefined) return undefined;
+    assert(!this.#isEnded, "nothing is written behind the end");
     this.#content.take(content);
     const { fault } = this.#content;
     if (fault !== undefined) this.#fail(refused(fault, "in the message's header"));
@@ -108,7 +108,7 @@ export class MessageDelivery {
     return options?.each === true ? recipients.map(() => failure) : failure;
   }
 
-  /** The message is not to be delivered after all. Nothing of it stays. */
+  /** The message is not to be delivered after all. Nothing of it stays, and what is still written is dropped. */
   abort(): void {
     this.#isEnded = true;
     this.#failure ??= refused("storeFailed", "aborted");

@@ -22,7 +22,7 @@ export interface TargetsRequest {
 }
 
 // oxlint-disable-next-line no-control-regex -- control characters are what it has to find.
-const CONTROL = /[\u0000-\u001f\u007f]/g;
+const CONTROL = /[\u0000-\u001f\u007f]/;
 /** Paths that are in JSON as they are. */
 const PLAIN_PATH = /^[\w@+=./-]*$/;
 
@@ -73,5 +73,5 @@ export function targetsRequest(
 
 /** A control character would write lines of its own. */
 function clean(address: string): string {
-  return address.replaceAll(CONTROL, "?");
+  return CONTROL.test(address) ? address.replaceAll(new RegExp(CONTROL, "g"), "?") : address;
 }
