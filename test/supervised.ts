@@ -1,7 +1,15 @@
 /** A supervisor in a process of its own and what can be seen of it, for the tests. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -22,6 +30,8 @@ export interface Place {
 export function place(t: Tap): Place {
   const directory = mkdtempSync(join(tmpdir(), "onespool-serve-"));
   const mount = join(directory, "mail");
+  // The account of front and workers has to reach its log.
+  chmodSync(directory, 0o711);
   mkdirSync(mount);
   t.teardown(async () => {
     if (isMounted(mount)) await run("umount", "-i", "-c", "-l", mount);
