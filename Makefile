@@ -23,14 +23,17 @@ TEST_PACKAGES := $(RUN_PACKAGES) \
   "gcc=the tests of the C client" \
   "libc6-dev=the tests of the C client" \
   "linux-libc-dev=the tests of struct layouts" \
-  "passwd=the tests with two users (useradd)"
+  "passwd=the tests with two users (useradd)" \
+  "openssl=the tests of STARTTLS, which make a certificate" \
+  "swaks=the tests of the mail server with a client that people use" \
+  "libnet-ssleay-perl=the TLS of swaks"
 BENCH_PACKAGES := $(RUN_PACKAGES) \
   "gcc=the load generators of the benchmark" \
   "libc6-dev=the load generators of the benchmark"
 
 .PHONY: run test check bench build clean clean-spool help node debian-run debian-test debian-bench
 
-## run: mount a spool at ./spool, deliver one mail to 15 mailboxes, serve it until Ctrl-C
+## run: the mail server on ports 2525 and 2524, one mail to 15 mailboxes in ./spool; until Ctrl-C
 run: debian-run build
 	@node dist/cli/demo.js
 
