@@ -307,7 +307,7 @@ t.test("users, aliases, catch-all and postmaster lead to somebody", (t) => {
   write(head);
   t.equal(loadConfig(path).recipients.postmaster, "carol");
   t.strictSame(said(`${head}aliases = "aliases"\n`), [
-    `${inside("aliases")}:2: x: "nowhere" is no user and no alias in example.test`,
+    `${inside("aliases")}:2: x: "nowhere" is no user and no alias`,
   ]);
   writeFileSync(inside("aliases"), "postmaster: dave\n");
   write(`${head}aliases = "aliases"\n`);

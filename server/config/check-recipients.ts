@@ -29,8 +29,7 @@ export function checkRecipients(config: Config, placeOf: PlaceOf, note: Note): C
     };
     if (recipients.catchAll !== undefined) leadsTo("catch_all", recipients.catchAll);
     if (recipients.postmaster !== "") leadsTo("postmaster", recipients.postmaster);
-    const postmaster =
-      recipients.postmaster || postmasterOf(directory, recipients.domains[0] ?? "");
+    const postmaster = recipients.postmaster || postmasterOf(directory);
     if (postmaster === undefined) {
       note(["recipients", "users"], "there is no user, and somebody must get postmaster's mail");
       return { config, problems: [] };

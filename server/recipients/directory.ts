@@ -12,8 +12,8 @@ export type Entry =
 
 export class Directory {
   readonly users: UserTable;
-  readonly #aliases = new Map<string, Alias>();
-  readonly #aliasDomains = new Set<string>();
+  readonly #everywhere = new Map<string, Alias>();
+  readonly #byDomain = new Map<string, Map<string, Alias>>();
   readonly #detailSeparator: string;
   readonly #firstDomain: string;
 
@@ -25,26 +25,15 @@ export class Directory {
 
   /** Returns the one of the same name that is there already. */
   add(alias: Alias): Alias | undefined {
-    const key = aliasKey(alias.local, alias.domain);
-    const other = this.#aliases.get(key);
-    if (other !== undefined) return other;
-    this.#aliases.set(key, alias);
-    if (alias.domain !== undefined) this.#aliasDomains.add(alias.domain);
-    return undefined;
+    const aliases = this.#aliasesOf(alias.domain);
+    const other = aliases.get(alias.local);
+    if (other === undefined) aliases.set(alias.local, alias);
+    return other;
   }
 
-  get aliases(): Iterable<Alias> {
-    return this.#aliases.values();
-  }
-
-  /**
-   * Domains of which one shows what is so in all: those that have entries of their own, the first, and one
-   * of the others.
-   */
-  differingDomains(domains: readonly string[]): readonly string[] {
-    const own = new Set([this.#firstDomain, ...this.users.domains, ...this.#aliasDomains]);
-    const other = domains.find((domain) => !own.has(domain));
-    return other === undefined ? [...own] : [...own, other];
+  *aliases(): Generator<Alias> {
+    yield* this.#everywhere.values();
+    for (const aliases of this.#byDomain.values()) yield* aliases.values();
   }
 
   /** `local` is folded; with `isUser` aliases do not count. */
@@ -55,24 +44,27 @@ export class Directory {
     return at > 0 ? this.#findExact(local.slice(0, at), domain, isUser) : undefined;
   }
 
-  /** For names without a domain, in aliases and in the configuration: there, else in our first domain. */
-  findNear(local: string, domain: string, isUser = false): Entry | undefined {
-    return this.find(local, domain, isUser) ?? this.find(local, this.#firstDomain, isUser);
+  /** For names without a domain, in aliases and in the configuration: near to this one, else in our first. */
+  findNear(local: string, domain: string | undefined, isUser = false): Entry | undefined {
+    const near = domain === undefined ? undefined : this.find(local, domain, isUser);
+    return near ?? this.find(local, this.#firstDomain, isUser);
   }
 
   #findExact(local: string, domain: string, isUser: boolean): Entry | undefined {
     return (
-      asAlias(isUser ? undefined : this.#aliases.get(aliasKey(local, domain))) ??
+      asAlias(isUser ? undefined : this.#byDomain.get(domain)?.get(local)) ??
       asUser(this.users.findIn(domain, local), domain) ??
-      asAlias(isUser ? undefined : this.#aliases.get(aliasKey(local, undefined))) ??
+      asAlias(isUser ? undefined : this.#everywhere.get(local)) ??
       asUser(this.users.findEverywhere(local), domain)
     );
   }
-}
 
-/** A local part may have an "@" in it, but no line feed. */
-function aliasKey(local: string, domain: string | undefined): string {
-  return domain === undefined ? local : `${domain}\n${local}`;
+  #aliasesOf(domain: string | undefined): Map<string, Alias> {
+    if (domain === undefined) return this.#everywhere;
+    let aliases = this.#byDomain.get(domain);
+    if (aliases === undefined) this.#byDomain.set(domain, (aliases = new Map()));
+    return aliases;
+  }
 }
 
 function asAlias(alias: Alias | undefined): Entry | undefined {

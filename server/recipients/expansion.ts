@@ -16,39 +16,32 @@ const SEARCH_DEPTH_MAX = 500;
 
 type UserEntry = Extract<Entry, { kind: "user" }>;
 
-function follow(directory: Directory, target: Target, domain: string): Entry | undefined {
+/** A target without a domain is one of the alias's domain, or of our first one; whoever was asked for. */
+function follow(directory: Directory, alias: Alias, target: Target): Entry | undefined {
   const { local, isUser } = target;
   if (target.domain !== undefined) return directory.find(local, target.domain, isUser);
-  return directory.findNear(local, domain, isUser);
-}
-
-/** An alias for all domains goes on in the one that was asked for. */
-function domainOf(alias: Alias, asked: string): string {
-  return alias.domain ?? asked;
+  return directory.findNear(local, alias.domain, isUser);
 }
 
 /** Each user behind the alias once for each domain; stops behind `most` of them. */
 export function expand(
   directory: Directory,
   alias: Alias,
-  domain: string,
   most = ALIAS_MAILBOXES_MAX,
 ): UserEntry[] {
   const users = new Map<string, UserEntry>();
-  const seen = new Set<string>();
-  const visit = (each: Alias, asked: string): void => {
-    const within = domainOf(each, asked);
-    const node = `${each.place}\n${within}`;
-    if (seen.has(node)) return;
-    seen.add(node);
+  const seen = new Set<Alias>();
+  const visit = (each: Alias): void => {
+    if (seen.has(each)) return;
+    seen.add(each);
     for (const target of each.targets) {
-      const entry = follow(directory, target, within);
-      if (entry?.kind === "alias") visit(entry.alias, target.domain ?? within);
+      const entry = follow(directory, each, target);
+      if (entry?.kind === "alias") visit(entry.alias);
       else if (entry !== undefined) users.set(`${entry.user.name}\n${entry.domain}`, entry);
       if (users.size > most) return;
     }
   };
-  visit(alias, domain);
+  visit(alias);
   return [...users.values()];
 }
 
@@ -62,41 +55,38 @@ interface Verdict {
 class Check {
   readonly #directory: Directory;
   readonly #problems: Problem[];
-  readonly #verdicts = new Map<string, Verdict>();
+  readonly #verdicts = new Map<Alias, Verdict>();
   /** From the alias where the search began to the one that is looked at. */
-  readonly #trail: { readonly alias: Alias; readonly node: string }[] = [];
-  readonly #told = new Set<string>();
+  readonly #trail: Alias[] = [];
 
   constructor(directory: Directory, problems: Problem[]) {
     this.#directory = directory;
     this.#problems = problems;
   }
 
-  visit(alias: Alias, asked: string): Verdict {
-    const domain = domainOf(alias, asked);
-    const node = `${alias.place}\n${domain}`;
-    const known = this.#verdicts.get(node);
+  visit(alias: Alias): Verdict {
+    const known = this.#verdicts.get(alias);
     if (known !== undefined) return known;
-    if (this.#isLoop(alias, node) || this.#trail.length >= SEARCH_DEPTH_MAX) {
+    if (this.#isLoop(alias) || this.#trail.length >= SEARCH_DEPTH_MAX) {
       return { depth: 1, users: 0 };
     }
-    this.#trail.push({ alias, node });
-    const verdict = this.#visitTargets(alias, domain);
+    this.#trail.push(alias);
+    const verdict = this.#visitTargets(alias);
     this.#trail.pop();
-    this.#verdicts.set(node, verdict);
-    this.#checkLimits(alias, domain, verdict);
+    this.#verdicts.set(alias, verdict);
+    this.#checkLimits(alias, verdict);
     return verdict;
   }
 
-  #visitTargets(alias: Alias, domain: string): Verdict {
+  #visitTargets(alias: Alias): Verdict {
     let depth = 0;
     let users = 0;
     for (const target of alias.targets) {
-      const entry = follow(this.#directory, target, domain);
-      if (entry === undefined) this.#tellMissing(alias, target, domain);
+      const entry = follow(this.#directory, alias, target);
+      if (entry === undefined) this.#tellMissing(alias, target);
       else if (entry.kind === "user") users++;
       else {
-        const below = this.visit(entry.alias, target.domain ?? domain);
+        const below = this.visit(entry.alias);
         depth = Math.max(depth, below.depth);
         users += below.users;
       }
@@ -104,16 +94,16 @@ class Check {
     return { depth: depth + 1, users };
   }
 
-  #isLoop(alias: Alias, node: string): boolean {
-    const at = this.#trail.findIndex((each) => each.node === node);
+  #isLoop(alias: Alias): boolean {
+    const at = this.#trail.indexOf(alias);
     if (at === -1) return false;
-    const names = [...this.#trail.slice(at).map((each) => each.alias), alias].map(nameOf);
+    const names = [...this.#trail.slice(at), alias].map(nameOf);
     const hint = `write \\${alias.local} for the user of that name`;
     this.#tell(alias, `${nameOf(alias)} leads to itself: ${names.join(" -> ")} (${hint})`);
     return true;
   }
 
-  #checkLimits(alias: Alias, domain: string, { depth, users }: Verdict): void {
+  #checkLimits(alias: Alias, { depth, users }: Verdict): void {
     if (depth > ALIAS_DEPTH_MAX) {
       const text = `${nameOf(alias)}: more than ${ALIAS_DEPTH_MAX} aliases in a row`;
       // Those above it are too deep because this one is.
@@ -121,23 +111,20 @@ class Check {
       return;
     }
     if (users <= ALIAS_MAILBOXES_MAX) return;
-    if (expand(this.#directory, alias, domain).length > ALIAS_MAILBOXES_MAX) {
+    if (expand(this.#directory, alias).length > ALIAS_MAILBOXES_MAX) {
       this.#tell(alias, `${nameOf(alias)}: more than ${ALIAS_MAILBOXES_MAX} mailboxes behind it`);
     }
   }
 
-  #tellMissing(alias: Alias, { local, domain, isUser }: Target, asked: string): void {
+  #tellMissing(alias: Alias, { local, domain, isUser }: Target): void {
     const name = shown(domain === undefined ? local : `${local}@${domain}`);
-    const where = domain === undefined ? ` in ${asked}` : "";
-    const what = isUser ? "no user" : "no user and no alias";
-    this.#tell(alias, `${nameOf(alias)}: ${name} is ${what}${where}`);
+    this.#tell(
+      alias,
+      `${nameOf(alias)}: ${name} is ${isUser ? "no user" : "no user and no alias"}`,
+    );
   }
 
-  /** The same is found again in other domains. */
   #tell(alias: Alias, text: string): void {
-    const key = `${alias.place}\n${text}`;
-    if (this.#told.has(key)) return;
-    this.#told.add(key);
     this.#problems.push({ place: alias.place, text });
   }
 }
@@ -146,16 +133,7 @@ function nameOf({ local, domain }: Alias): string {
   return domain === undefined ? local : `${local}@${domain}`;
 }
 
-export function checkAliases(
-  directory: Directory,
-  domains: readonly string[],
-  problems: Problem[],
-): void {
+export function checkAliases(directory: Directory, problems: Problem[]): void {
   const check = new Check(directory, problems);
-  const differing = directory.differingDomains(domains);
-  for (const alias of directory.aliases) {
-    for (const domain of alias.domain === undefined ? differing : [alias.domain]) {
-      check.visit(alias, domain);
-    }
-  }
+  for (const alias of directory.aliases()) check.visit(alias);
 }

@@ -29,8 +29,10 @@ export function pathProblem(path: string): string | undefined {
  */
 export function templateProblem(template: string): string | undefined {
   const parts = template.match(/\{[^}]*\}/g) ?? [];
+  const rest = template.replaceAll(/\{(?:user|domain)\}/g, "");
   const unknown = parts.find((part) => part !== "{user}" && part !== "{domain}");
   if (unknown !== undefined) return `${unknown} is not known; {user} and {domain} are replaced`;
+  if (/[{}]/.test(rest)) return "has a brace that belongs to neither {user} nor {domain}";
   const users = parts.filter((part) => part === "{user}").length;
   if (users === 0) return "must have {user} in it, or all users would share a mailbox";
   if (users > 1 || parts.length > 2) return "must have {user} and {domain} only once";
@@ -43,4 +45,33 @@ export function templateProblem(template: string): string | undefined {
 
 export function fillTemplate(template: string, user: string, domain: string): string {
   return template.replace("{user}", () => user).replace("{domain}", () => domain);
+}
+
+export interface TemplateMatch {
+  readonly user: string | undefined;
+  readonly domain: string | undefined;
+}
+
+/**
+ * What user and domain must be for the path to be the template's, a directory of it or below it; undefined if
+ * it never is.
+ */
+export function matchTemplate(template: string, path: string): TemplateMatch | undefined {
+  const parts = template.split("/");
+  const names = path.split("/");
+  const found: { user: string | undefined; domain: string | undefined } = {
+    user: undefined,
+    domain: undefined,
+  };
+  for (const [index, part] of parts.slice(0, names.length).entries()) {
+    const pattern = part
+      .replaceAll(/[.*+?^$()|[\]\\]/g, String.raw`\$&`)
+      .replace("{user}", "(?<user>[^@]+)")
+      .replace("{domain}", "(?<domain>[^@]+)");
+    const match = new RegExp(`^${pattern}$`, "su").exec(names[index]!);
+    if (match === null) return undefined;
+    found.user ??= match.groups?.["user"];
+    found.domain ??= match.groups?.["domain"];
+  }
+  return found;
 }

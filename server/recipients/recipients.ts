@@ -30,7 +30,7 @@ export class Recipients {
   readonly #mailGid: number | undefined;
   readonly #postmaster: Address;
   readonly #catchAll: Address | undefined;
-  readonly #cache = new Map<string, readonly Mailbox[]>();
+  readonly #cache = new Map<Alias, readonly Mailbox[]>();
   #cached = 0;
 
   /** Throws RecipientsError with all that is wrong. */
@@ -68,7 +68,7 @@ export class Recipients {
     if (!this.#domains.has(domain)) return { kind: "refused", reason: "relayDenied" };
     const entry = this.#find(local, domain);
     if (entry === undefined) return { kind: "refused", reason: "unknownUser" };
-    return { kind: "accepted", mailboxes: this.#mailboxes(entry, domain) };
+    return { kind: "accepted", mailboxes: this.#mailboxes(entry) };
   }
 
   #find(local: string, domain: string): Entry | undefined {
@@ -87,24 +87,23 @@ export class Recipients {
     throw new RecipientsError([{ place: key, text: problem }]);
   }
 
-  #mailboxes(entry: Entry, domain: string): readonly Mailbox[] {
+  #mailboxes(entry: Entry): readonly Mailbox[] {
     if (entry.kind === "user") return [this.#mailbox(entry)];
-    const key = `${entry.alias.place}\n${domain}`;
-    const cached = this.#cache.get(key);
+    const cached = this.#cache.get(entry.alias);
     if (cached !== undefined) return cached;
-    const mailboxes = this.#expand(entry.alias, domain);
+    const mailboxes = this.#expand(entry.alias);
     if (this.#cached + mailboxes.length > CACHED_MAILBOXES_MAX) {
       this.#cache.clear();
       this.#cached = 0;
     }
-    this.#cache.set(key, mailboxes);
+    this.#cache.set(entry.alias, mailboxes);
     this.#cached += mailboxes.length;
     return mailboxes;
   }
 
-  #expand(alias: Alias, domain: string): readonly Mailbox[] {
+  #expand(alias: Alias): readonly Mailbox[] {
     const byPath = new Map<string, Mailbox>();
-    for (const entry of expand(this.#directory, alias, domain)) {
+    for (const entry of expand(this.#directory, alias)) {
       const mailbox = this.#mailbox(entry);
       // A user of all domains who is reached in two of them has one mailbox, if the template says so.
       if (!byPath.has(mailbox.path)) byPath.set(mailbox.path, mailbox);

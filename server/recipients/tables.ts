@@ -35,7 +35,7 @@ export function buildDirectory(config: RecipientsConfig, sources: Sources): Dire
       problems.push({ place: alias.place, text });
     }
     // What could not be read would be missed a second time.
-    if (problems.length === 0) checkAliases(directory, config.domains, problems);
+    if (problems.length === 0) checkAliases(directory, problems);
   }
   if (problems.length > 0) throw new RecipientsError(problems);
   return directory;
@@ -52,14 +52,14 @@ export function configuredAddress(
   const { local, domain } = address;
   const found =
     domain === undefined
-      ? directory.findNear(local, config.domains[0] ?? "")
+      ? directory.findNear(local, undefined)
       : config.domains.includes(domain) && directory.find(local, domain);
   return found ? address : undefined;
 }
 
 /** Who gets the postmaster's mail where nobody is said to: somebody must (RFC 5321 section 4.5.1). */
-export function postmasterOf(directory: Directory, firstDomain: string): string | undefined {
-  if (directory.findNear("postmaster", firstDomain) !== undefined) return "postmaster";
+export function postmasterOf(directory: Directory): string | undefined {
+  if (directory.findNear("postmaster", undefined) !== undefined) return "postmaster";
   const { first } = directory.users;
   if (first === undefined) return undefined;
   return first.domain === undefined ? first.name : `${first.name}@${first.domain}`;
