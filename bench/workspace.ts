@@ -1,5 +1,5 @@
 /** The directory in which everything is measured: plain directories and stores side by side on one disk. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Native } from "./native.ts";
 import type { Options, Sizes } from "./options.ts";
@@ -20,9 +20,12 @@ export class Workspace {
 
   /** A new directory beside whatever else is there; the bench removes nothing that it did not make. */
   static makeDirectory(options: Options): string {
-    if (options.directory === undefined) return mkdtempSync(resolve("onespool-bench-"));
-    mkdirSync(options.directory, { recursive: true });
-    return mkdtempSync(join(resolve(options.directory), "onespool-bench-"));
+    const parent = resolve(options.directory ?? ".");
+    mkdirSync(parent, { recursive: true });
+    const directory = mkdtempSync(join(parent, "onespool-bench-"));
+    // The mail server's workers run as another account and reach their mount through it.
+    chmodSync(directory, 0o711);
+    return directory;
   }
 
   path(name: string): string {

@@ -63,7 +63,10 @@ int main(int argc, char **argv)
 		uint64_t count = 0;
 
 		snprintf(name, sizeof(name), "user%d", i);
-		fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
+		/* Looking must not make the file system write access times. */
+		fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOATIME);
+		if (fd < 0 && errno == EPERM)
+			fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
 		if (fd >= 0) {
 			count = count_file(fd, buffer);
 			close(fd);

@@ -76,6 +76,7 @@ async function measure(workspace: Workspace): Promise<Figure[]> {
       unit: "bytes",
       ours: runs.map((run) => each(run.process - run.log - zerosAhead(run))),
       notes: [
+        "at most: the kernel counts a small write into a large folio as all of it",
         `without the zeros that the log writes ahead of itself, ${formatNumber(each(median(runs.map(zerosAhead))))} bytes (docs/decisions/005)`,
       ],
     },

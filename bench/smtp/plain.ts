@@ -90,6 +90,6 @@ server.on("error", (error: Error) => process.stderr.write(`plain: ${error.messag
 const listening = server.listen(Number(port), "127.0.0.1", () => {
   const address = listening.address();
   const where = typeof address === "object" ? address?.port : address;
-  process.stdout.write(`listening ${protocol ?? "smtp"} 127.0.0.1:${where}\n`);
+  process.stdout.write(`listening: ${protocol ?? "smtp"} 127.0.0.1:${where}\n`);
 });
 process.once("SIGTERM", () => server.close(() => process.exit(0)));

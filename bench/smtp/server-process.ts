@@ -24,7 +24,7 @@ export interface Command {
   readonly argv: readonly string[];
   /** Set for it and its children. */
   readonly environment: Readonly<Record<string, string>>;
-  /** How many lines "listening PROTOCOL ADDRESS:PORT" it prints when it is ready. */
+  /** How many lines "listening: PROTOCOL ADDRESS:PORT" it prints when it is ready. */
   readonly listeners: number;
   /** Holds userN, each an mbox file. */
   readonly mailboxes: string;
@@ -182,7 +182,7 @@ function ready(
     });
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       output = (output + text).slice(-8000);
-      const listening = [...output.matchAll(/^listening (\w+) \S+:(\d+)$/gm)].map(
+      const listening = [...output.matchAll(/^listening: (\w+) \S+:(\d+)$/gm)].map(
         ([, protocol = "", port]) => ({ protocol, port: Number(port) }),
       );
       if (listening.length < command.listeners) return;
