@@ -328,7 +328,9 @@ t.test("users, aliases, catch-all and postmaster lead to somebody", (t) => {
   t.end();
 });
 
-t.test("a users file that the server's account cannot read is warned about", (t) => {
+const notRoot = process.getuid?.() === 0 ? false : "needs a file of another account than nobody";
+
+t.test("a users file that the account cannot read is warned about", { skip: notRoot }, (t) => {
   mkdirSync(inside("closed"));
   writeFileSync(inside("closed/users"), "carol\n");
   chmodSync(inside("closed"), 0o700);
