@@ -30,5 +30,7 @@ export function quiet(socket: Socket): Buffer {
 /** Takes back what `quiet` did: for a socket that stays. */
 export function unquiet(socket: Socket): void {
   delete (socket as Partial<Socket>)._read;
+  // The stream believes that it has asked for more already.
+  socket._read(0);
   socket.resume();
 }

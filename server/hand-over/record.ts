@@ -4,7 +4,7 @@
  */
 import type { SMTPServerAddress } from "smtp-server";
 import type { AcceptedRecipient } from "../delivery/transaction.ts";
-import type { SessionFacts } from "../smtp/session.ts";
+import type { SessionFacts } from "../smtp/session-role.ts";
 
 /** Raised with every change of the record. */
 export const HAND_OVER_VERSION = 1;

@@ -1,6 +1,7 @@
 /** What the log says of a connection that has ended. */
 import type { ConnectionLine } from "../log/lines.ts";
-import type { Session, SessionEnd } from "./session.ts";
+import type { SessionEnd } from "./session-role.ts";
+import type { Session } from "./session.ts";
 
 export function connectionLine(
   session: Session,

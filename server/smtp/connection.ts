@@ -191,7 +191,9 @@ export class Connection extends SMTPConnection {
 
   override send(code: number, data?: string | string[] | null, context?: string | false): void {
     const hasCode = typeof data === "string" && ENHANCED_CODE.test(data);
-    super.send(code, data, hasCode ? false : context);
+    // smtp-server gives a refused EHLO none; only the greeting and an accepted one have none (RFC 2034 section 3).
+    const isRefusal = code >= 400 && context === false;
+    super.send(code, data, hasCode ? false : isRefusal ? undefined : context);
   }
 
   override close(): void {

@@ -9,7 +9,8 @@ import { ReplyError } from "./replies.ts";
 export type Protocol = Listener["protocol"];
 
 type Done = (error?: Error | null) => void;
-type DataDone = (error: Error | null, message?: string | (string | Error)[]) => void;
+/** With one reply, or in LMTP with one for each recipient. */
+export type DataDone = (error: Error | null, message?: string | (string | Error)[]) => void;
 
 /** What smtp-server asks: one for each connection. */
 export interface ProtocolHandlers {

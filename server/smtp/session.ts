@@ -18,66 +18,21 @@
  * Not here: who may do what (checks.ts), where messages go (message-sink.ts), sockets that are accepted or passed.
  */
 import type { Socket } from "node:net";
-import { TLSSocket, type CipherNameAndProtocol, type SecureContext } from "node:tls";
+import type { CipherNameAndProtocol } from "node:tls";
 import type { SMTPServerAddress } from "smtp-server";
 import { assert } from "../../base/assert.ts";
-import type { RecipientContext, Verdict } from "../checks/checks.ts";
-import type { Limits } from "../config/config.ts";
-import type { AcceptedRecipient } from "../delivery/transaction.ts";
-import { quiet, unquiet } from "../hand-over/quiet-socket.ts";
-import {
-  Connection,
-  type ConnectionFacts,
-  type ConnectionHost,
-  type Endpoints,
-} from "./connection.ts";
-import { DataReader } from "./data-reader.ts";
+import type { Verdict } from "../checks/checks.ts";
+import { ClientStream, type StreamOwner } from "./client-stream.ts";
+import { Connection, type ConnectionHost, type Endpoints } from "./connection.ts";
 import { LineGate } from "./line-gate.ts";
-import type { MessageResult, MessageSink } from "./message-sink.ts";
-import type { Protocol, ProtocolHandlers, Protocols } from "./protocol.ts";
+import type { DataDone, Protocol, ProtocolHandlers } from "./protocol.ts";
 import { parseProxyHeader, PROXY_HEADER_BYTES_MAX } from "./proxy-header.ts";
 import { replies, ReplyError, type Reason, type Reply } from "./replies.ts";
-import { isTooSlow, SessionLimits, type SessionCounts } from "./session-limits.ts";
-
-/** What the process does with its sessions; one for all of them. */
-export interface SessionRole {
-  readonly protocols: Protocols;
-  readonly limits: Limits;
-  readonly isStress: boolean;
-  /** The client is known now, whatever proxy it came through. A reason: it is refused. */
-  admit(session: Session): Reason | undefined;
-  recipient(context: RecipientContext): Verdict | Promise<Verdict>;
-  /** A recipient was refused, for the metrics. */
-  refused(reason: Reason): void;
-  /** True: the role answers this recipient, and the session goes on in another process. */
-  give(session: Session, recipient: AcceptedRecipient, address: SMTPServerAddress): boolean;
-  message(session: Session): MessageSink;
-  mayXclient(address: string): boolean;
-  secureContext(): SecureContext;
-  /** A fault of this program, for the log. */
-  failed(session: Session, error: unknown): void;
-  /** Once for each session; `end` says why. */
-  ended(session: Session, end: SessionEnd): void;
-}
-
-export type SessionEnd = Reason | "quit" | "closed" | "closedInData" | "handedOver";
+import { SessionLimits, type SessionCounts } from "./session-limits.ts";
+import type { SessionEnd, SessionFacts, SessionRecipient, SessionRole } from "./session-role.ts";
+import { Transfer } from "./transfer.ts";
 
 type State = "proxy" | "greeting" | "command" | "data" | "tls" | "given" | "ended";
-
-/** A session as it stands between two commands. */
-export interface SessionFacts {
-  readonly protocol: Protocol;
-  /** Milliseconds of the epoch. */
-  readonly startedAt: number;
-  readonly connection: ConnectionFacts;
-  readonly counts: SessionCounts;
-}
-
-/** A recipient that was accepted; address and DSN parameters as the client gave them. */
-export interface SessionRecipient {
-  readonly recipient: AcceptedRecipient;
-  readonly address: SMTPServerAddress;
-}
 
 /** More than this is not read while a command or a write is waited for. */
 const UNREAD_BYTES_MAX = 64 * 1024;
@@ -87,30 +42,26 @@ const SLOW_MS = 1_000;
 /** For the client to take the last reply and close. */
 const LINGER_MS = 5_000;
 
-export class Session implements ConnectionHost, ProtocolHandlers {
+export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
   readonly id: string;
   readonly protocol: Protocol;
   readonly startedAt: number;
   readonly limits: SessionLimits;
   readonly #role: SessionRole;
   readonly #gate: LineGate;
-  #socket: Socket;
+  readonly #stream: ClientStream;
   #connection: Connection | undefined;
   #endpoints: Endpoints;
   #state: State;
   #recipients: SessionRecipient[] = [];
   #mailboxes = 0;
   #refusedRecipients = 0;
-  #out = "";
   /** A command is carried out, content is taken, or a message is answered. */
   #isBusy = false;
   #isAnswering = false;
   /** The client has made many errors and waits. */
   #isSlowed = false;
-  #awaitsDrain = false;
   #isPumping = false;
-  /** The client has closed its side. */
-  #isInputOver = false;
   #isDraining = false;
   #end: SessionEnd | undefined;
   #isReported = false;
@@ -118,10 +69,7 @@ export class Session implements ConnectionHost, ProtocolHandlers {
   /** Since when the client owes us something, or we linger. */
   #waitingSince: number;
   #isUsed = false;
-  #sink: MessageSink | undefined;
-  #reader: DataReader | undefined;
-  #answerData: ((error: Error | null, message?: string | (string | Error)[]) => void) | undefined;
-  #dataSince = 0;
+  #transfer: Transfer | undefined;
 
   private constructor(
     role: SessionRole,
@@ -136,7 +84,6 @@ export class Session implements ConnectionHost, ProtocolHandlers {
     },
   ) {
     this.#role = role;
-    this.#socket = socket;
     this.id = first.id;
     this.protocol = first.protocol;
     this.startedAt = first.startedAt;
@@ -145,8 +92,7 @@ export class Session implements ConnectionHost, ProtocolHandlers {
     this.#state = first.state;
     this.#gate = new LineGate(role.limits.commandBytesMax);
     this.#waitingSince = Date.now();
-    socket.setNoDelay(true);
-    this.#listen(socket);
+    this.#stream = new ClientStream(this, socket);
   }
 
   /** A connection that was just accepted. */
@@ -234,14 +180,15 @@ export class Session implements ConnectionHost, ProtocolHandlers {
     const waited = now - this.#waitingSince;
     if (this.#state === "given") return;
     if (this.#state === "ended") {
-      if (waited > LINGER_MS) this.#socket.destroy();
+      if (waited > LINGER_MS) this.#stream.destroy();
       return;
     }
     const { limits, isStress } = this.#role;
     if (this.#isAnswering) return;
     if (now - this.startedAt > limits.sessionMs) this.refuse("sessionTimeout");
-    else if (this.#state === "data") this.#checkRate(now);
-    else if (!this.#isBusy || this.#socket.writableNeedDrain) {
+    else if (this.#transfer !== undefined) {
+      if (this.#transfer.isTooSlow(now, limits)) this.refuse("dataTooSlow");
+    } else if (!this.#isBusy || this.#stream.isFull) {
       const commandMs = isStress ? limits.stressCommandMs : limits.commandMs;
       const isUnused = this.#isUsed && this.#recipients.length === 0;
       const unusedMs = Math.min(limits.unusedMs, commandMs);
@@ -262,13 +209,12 @@ export class Session implements ConnectionHost, ProtocolHandlers {
     if (this.#state === "ended" || this.#state === "given") return;
     this.#end ??= reason;
     if (this.#state === "tls") {
-      this.#socket.destroy();
+      this.#stream.destroy();
       return;
     }
     const { code, text }: Reply = replies[reason];
-    this.#out += `${code} ${text}\r\n`;
+    this.#stream.write(`${code} ${text}\r\n`);
     this.end();
-    this.#flush();
   }
 
   /**
@@ -276,16 +222,11 @@ export class Session implements ConnectionHost, ProtocolHandlers {
    * gone or has not taken what was written.
    */
   release(): { readonly socket: Socket; readonly unread: Buffer } | undefined {
-    this.#flush();
-    const socket = this.#socket;
-    if (socket.destroyed || this.#isInputOver) return undefined;
-    // A TLS socket stays with this process; a plain one leaves its unwritten bytes behind.
-    if (this.cipher === undefined && socket.writableLength > 0) return undefined;
-    for (const event of ["data", "end", "close"]) socket.removeAllListeners(event);
-    const late = quiet(socket);
+    const released = this.#stream.release();
+    if (released === undefined) return undefined;
     this.#state = "given";
-    if (late.length > 0) this.#gate.push(late);
-    return { socket, unread: this.#gate.takeRest() };
+    if (released.unread.length > 0) this.#gate.push(released.unread);
+    return { socket: released.socket, unread: this.#gate.takeRest() };
   }
 
   /** What was released went to its new process. */
@@ -296,15 +237,14 @@ export class Session implements ConnectionHost, ProtocolHandlers {
   /** What was released could not be given: the client is told, and the connection ends. */
   givenInVain(reason: Reason): void {
     this.#state = "command";
-    this.#listen(this.#socket);
-    unquiet(this.#socket);
+    this.#stream.takeBack();
     this.refuse(reason);
   }
 
   // Called by the connection.
 
   write(reply: string): void {
-    this.#out += reply;
+    this.#stream.write(reply);
     if (this.#state !== "command" || reply.charCodeAt(0) < 0x34) return;
     const verdict = this.limits.error(this.#role.limits, this.#role.isStress);
     if (verdict === "end") this.refuse("tooManyErrors");
@@ -317,28 +257,18 @@ export class Session implements ConnectionHost, ProtocolHandlers {
     this.#abortMessage();
     this.#state = "ended";
     this.#waitingSince = Date.now();
-    if (!this.#isPumping) this.#flush();
+    this.#stream.end();
   }
 
   startTls(): void {
-    this.#flush();
     // What came in the clear behind STARTTLS is never looked at (RFC 3207 section 4.2).
     this.#gate.takeRest();
     this.#state = "tls";
-    const plain = this.#socket;
-    for (const event of ["data", "end", "close"]) plain.removeAllListeners(event);
-    const secureContext = this.#role.secureContext();
-    const socket = new TLSSocket(plain, { secureContext, isServer: true });
-    this.#socket = socket;
     this.#waitingSince = Date.now();
-    socket.once("close", () => this.#closed());
-    socket.on("error", () => socket.destroy());
-    socket.once("secure", () => {
+    this.#stream.startTls(this.#role.secureContext(), (cipher) => {
       if (this.#state !== "tls") return;
       this.#state = "command";
-      socket.removeAllListeners("close");
-      this.#listen(socket);
-      this.connection.secured(socket.getCipher(), false);
+      this.connection.secured(cipher, false);
       this.#pump();
     });
   }
@@ -366,26 +296,39 @@ export class Session implements ConnectionHost, ProtocolHandlers {
     else verdict.then(settle).catch((error: unknown) => this.#failed(error));
   }
 
-  data(done: (error: Error | null, message?: string | (string | Error)[]) => void): void {
-    this.#sink = this.#role.message(this);
-    this.#reader = new DataReader();
-    this.#answerData = done;
-    this.#dataSince = Date.now();
+  data(done: DataDone): void {
+    this.#transfer = new Transfer(this.#role.message(this), done);
     this.#state = "data";
   }
 
-  // Its own.
+  // Called by the stream.
 
-  #listen(socket: Socket): void {
-    socket.allowHalfOpen = true;
-    socket.on("data", (chunk: Buffer) => this.#received(chunk));
-    socket.once("end", () => {
-      this.#isInputOver = true;
-      this.#pump();
-    });
-    socket.once("close", () => this.#closed());
-    socket.on("error", () => socket.destroy());
+  received(chunk: Buffer): void {
+    if (this.#state === "ended") return;
+    if (this.#state === "greeting") {
+      this.refuse("earlyTalker");
+      return;
+    }
+    this.#gate.push(chunk);
+    this.#pump();
   }
+
+  inputOver(): void {
+    this.#pump();
+  }
+
+  drained(): void {
+    this.#pump();
+  }
+
+  closed(): void {
+    this.#end ??= this.#endOfClient();
+    this.#abortMessage();
+    this.#state = "ended";
+    this.#report(this.#end);
+  }
+
+  // Its own.
 
   #admit(): void {
     this.#state = "greeting";
@@ -413,16 +356,6 @@ export class Session implements ConnectionHost, ProtocolHandlers {
     this.#pump();
   }
 
-  #received(chunk: Buffer): void {
-    if (this.#state === "ended") return;
-    if (this.#state === "greeting") {
-      this.refuse("earlyTalker");
-      return;
-    }
-    this.#gate.push(chunk);
-    this.#pump();
-  }
-
   #pump(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
@@ -435,14 +368,14 @@ export class Session implements ConnectionHost, ProtocolHandlers {
         }
         if (!this.#command()) break;
       } else if (this.#state === "data") {
-        if (!this.#content()) break;
+        if (!this.#content(this.#transfer!)) break;
       } else if (this.#state === "proxy") {
         if (!this.#proxyHeader()) break;
       } else break;
     }
     this.#isPumping = false;
-    if (this.#state === "given") return;
-    this.#flush();
+    if (this.#state === "given" || this.#state === "ended") return;
+    this.#stream.flush();
     this.#flow();
   }
 
@@ -476,18 +409,15 @@ export class Session implements ConnectionHost, ProtocolHandlers {
   }
 
   /** One piece of content; false when there is none. */
-  #content(): boolean {
+  #content(transfer: Transfer): boolean {
     const bytes = this.#gate.takeRest();
     if (bytes.length === 0) return false;
-    const reader = this.#reader!;
-    const sink = this.#sink!;
-    const { content, consumed, isEnd } = reader.read(bytes);
-    if (consumed < bytes.length) this.#gate.push(bytes.subarray(consumed));
-    const waited = content.length > 0 ? sink.content(content, reader) : undefined;
-    if (waited === undefined && !isEnd) return true;
+    const { rest, taken, isEnd } = transfer.take(bytes);
+    if (rest !== undefined) this.#gate.push(rest);
+    if (taken === undefined && !isEnd) return true;
     this.#isBusy = true;
     this.#isAnswering = isEnd;
-    const settled = isEnd ? this.#answer(sink, reader, waited) : waited!;
+    const settled = isEnd ? this.#answer(transfer, taken) : taken!;
     settled
       .then(() => {
         this.#isBusy = false;
@@ -499,19 +429,15 @@ export class Session implements ConnectionHost, ProtocolHandlers {
     return true;
   }
 
-  async #answer(sink: MessageSink, reader: DataReader, written?: Promise<void>): Promise<void> {
-    await written;
-    const results = await sink.end(reader);
-    this.#sink = undefined;
-    this.#reader = undefined;
-    const done = this.#answerData!;
-    this.#answerData = undefined;
+  async #answer(transfer: Transfer, taken: Promise<void> | undefined): Promise<void> {
+    await taken;
+    const results = await transfer.finish();
+    this.#transfer = undefined;
     this.limits.message();
     this.#isUsed = true;
     // The client may have gone: its reply goes nowhere, the message stays.
     if (this.#state !== "data") return;
-    if (this.protocol === "lmtp") done(null, results.map(lmtpReply));
-    else answerOnce(results[0]!, done);
+    transfer.answer(results, this.protocol);
     this.#state = "command";
     this.#waitingSince = Date.now();
   }
@@ -535,7 +461,7 @@ export class Session implements ConnectionHost, ProtocolHandlers {
     }
     this.#admit();
     const early = bytes.subarray(end + 2);
-    if (early.length > 0) this.#received(early);
+    if (early.length > 0) this.received(early);
     return false;
   }
 
@@ -563,12 +489,6 @@ export class Session implements ConnectionHost, ProtocolHandlers {
     this.#mailboxes += accepted.recipient.mailboxes.length;
   }
 
-  #checkRate(now: number): void {
-    const ms = now - this.#dataSince;
-    const { limits } = this.#role;
-    if (isTooSlow(this.#reader!.bytes, ms, limits)) this.refuse("dataTooSlow");
-  }
-
   #slowDown(): void {
     if (this.#isSlowed) return;
     this.#isSlowed = true;
@@ -579,7 +499,7 @@ export class Session implements ConnectionHost, ProtocolHandlers {
   }
 
   #isWaiting(): boolean {
-    return this.#isBusy || this.#isSlowed || this.#socket.writableNeedDrain;
+    return this.#isBusy || this.#isSlowed || this.#stream.isFull;
   }
 
   #endIfDrained(): void {
@@ -587,53 +507,26 @@ export class Session implements ConnectionHost, ProtocolHandlers {
     if (this.#recipients.length === 0) this.refuse("shuttingDown");
   }
 
-  #flush(): void {
-    const { destroyed, writable } = this.#socket;
-    const out = this.#out;
-    this.#out = "";
-    if (destroyed || !writable) return;
-    if (out !== "") this.#socket.write(out);
-    if (this.#socket.writableNeedDrain && !this.#awaitsDrain) {
-      this.#awaitsDrain = true;
-      this.#socket.once("drain", () => {
-        this.#awaitsDrain = false;
-        this.#pump();
-      });
-    }
-    if (this.#state === "ended") this.#socket.end();
-  }
-
   /** Reads on, or not; a client that has closed its side is done when its commands are. */
   #flow(): void {
-    const socket = this.#socket;
-    if (this.#state === "ended") {
-      // The client's end of the connection is only seen by who reads.
-      socket.resume();
-      if (this.#isInputOver) socket.destroySoon();
-      return;
-    }
     const isWaiting = this.#isWaiting();
-    if (isWaiting && this.#gate.length >= UNREAD_BYTES_MAX) socket.pause();
-    else if (socket.isPaused()) socket.resume();
-    if (this.#isInputOver && !isWaiting && this.#state !== "tls") {
-      this.#end ??= this.#state === "data" ? "closedInData" : "closed";
+    if (isWaiting && this.#gate.length >= UNREAD_BYTES_MAX) this.#stream.pause();
+    else this.#stream.resume();
+    if (this.#stream.isInputOver && !isWaiting && this.#state !== "tls") {
+      this.#end ??= this.#endOfClient();
       this.end();
-      this.#flush();
-      socket.destroySoon();
     }
+  }
+
+  #endOfClient(): SessionEnd {
+    return this.#state === "data" ? "closedInData" : "closed";
   }
 
   #abortMessage(): void {
     // A message that is being answered is left alone: it may be durable already.
-    if (!this.#isAnswering) this.#sink?.abort();
-  }
-
-  #closed(): void {
-    if (this.#state === "given") return;
-    this.#end ??= this.#state === "data" ? "closedInData" : "closed";
-    this.#abortMessage();
-    this.#state = "ended";
-    this.#report(this.#end);
+    if (this.#isAnswering) return;
+    this.#transfer?.abort();
+    this.#transfer = undefined;
   }
 
   #report(end: SessionEnd): void {
@@ -660,16 +553,4 @@ function sizeOf({ session }: Connection): number {
   const { mailFrom } = session.envelope;
   const args = mailFrom === false ? false : mailFrom.args;
   return Number((args as Record<string, unknown> | false)?.["SIZE" as never] ?? 0);
-}
-
-function answerOnce(
-  result: MessageResult,
-  done: (error: Error | null, message?: string) => void,
-): void {
-  if (result.kind === "stored") done(null, result.text);
-  else done(new ReplyError(replies[result.reason]));
-}
-
-function lmtpReply(result: MessageResult): string | Error {
-  return result.kind === "stored" ? result.text : new ReplyError(replies[result.reason]);
 }
