@@ -2,7 +2,7 @@
  * The content of a message, read from the bytes behind DATA: dots removed (RFC 5321 section 4.5.2) and every line
  * ended by one LF, which is what a mailbox file holds.
  *
- * Only CRLF.CRLF ends it. A CR or LF that stands alone, and a run of CRs before an LF, end a line of the content and
+ * Only CRLF.CRLF ends it. An LF or a run of CRs that stands alone, and a run of CRs before an LF, end a line of the content and
  * are counted as bare newlines, but what looks like an end of data with one of them stays content: the line
  * of a single dot keeps its dot. So nobody can be made to read two messages here where another server saw one.
  *
