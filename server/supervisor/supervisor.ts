@@ -155,7 +155,7 @@ class Supervisor {
     void this.#pending.look();
     this.#options.onReady(this.#readyLines());
     this.#log.info("serving", { store: this.#config.spool.store, mount });
-    notifySystemd("--ready");
+    notifySystemd("READY=1");
   }
 
   /** It changes while the start waits for something. */
@@ -263,7 +263,7 @@ class Supervisor {
   /** Front first, which needs the spool to finish. Resolves with the exit code. */
   async #close(): Promise<number> {
     this.#pending?.close();
-    notifySystemd("--stopping");
+    notifySystemd("STOPPING=1");
     const frontEnded = this.#front.finish();
     this.#front.send({ type: "drain" } satisfies ToFront);
     const patience = setTimeout(() => {
