@@ -2,6 +2,7 @@
  * Reads and runs the dialogues of test/dialogues: text files in which a client and the mail server speak in turn.
  * test/dialogues/README.md is the description of their language.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { SmtpClient, shownReply, type Reply } from "./system/smtp-client.ts";
 
 export type Step =
@@ -9,6 +10,7 @@ export type Step =
   | { readonly kind: "send"; readonly bytes: Buffer }
   | { readonly kind: "reply"; readonly pattern: string; readonly lines: readonly LineRule[] }
   | { readonly kind: "mailbox"; readonly name: string; readonly lines: readonly LineRule[] }
+  | { readonly kind: "wait"; readonly ms: number }
   | { readonly kind: "tls" | "closed" | "close" };
 
 /** What stands indented below a reply or a mailbox. */
@@ -99,6 +101,8 @@ function parseStep(words: string): Step | undefined {
         : undefined;
     case "mailbox":
       return { kind: "mailbox", name: argument, lines: [] };
+    case "wait":
+      return /^\d+$/.test(argument) ? { kind: "wait", ms: Number(argument) } : undefined;
     case "tls":
     case "closed":
     case "close":
@@ -174,6 +178,9 @@ async function runStep(
       return;
     case "reply":
       checkReply(await client.reply(), step.pattern, step.lines);
+      return;
+    case "wait":
+      await sleep(step.ms);
       return;
     case "tls":
       await client.startTls();

@@ -25,5 +25,27 @@ export const servers: Readonly<Record<string, MailServerSettings>> = {
       },
     },
   },
+  /** Little time and few connections. */
+  hasty: {
+    tables: {
+      limits: {
+        command_timeout: "1s",
+        unused_timeout: "1s",
+        session_timeout: "10s",
+        connections_per_client_max: 2,
+      },
+    },
+  },
+  /** Behind a proxy; and clients that may say for whom they speak. */
+  proxied: { isProxied: true, tables: { "": { proxy_from: ["127.0.0.1"] } } },
+  xclient: { tables: { "": { xclient_from: ["127.0.0.0/8"] } } },
+  quota: {
+    tables: {
+      recipients: {
+        users: ["user1", "small quota=2KiB", "other"],
+        catch_all: "other",
+      },
+    },
+  },
   reject: { tables: { "": { bare_newline: "reject" } } },
 };

@@ -36,6 +36,8 @@ export interface MailServerSettings {
   readonly tables?: Tables;
   readonly aliases?: readonly string[];
   readonly hasTls?: boolean;
+  /** It expects the header of a proxy in front of each connection. */
+  readonly isProxied?: boolean;
 }
 
 export interface Processes {
@@ -164,7 +166,7 @@ export class MailServer {
   async greets(): Promise<void> {
     const deadline = Date.now() + START_MS_MAX;
     for (const port of Object.values(this.ports)) {
-      while (!(await isGreeting(port))) {
+      while (!(await isGreeting(port, this.#settings.isProxied))) {
         if (!this.running) throw new Error(`the server ended: ${this.said}`);
         if (Date.now() > deadline) throw new Error(`no greeting on port ${port}: ${this.said}`);
         await sleep(20);
@@ -286,10 +288,11 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function isGreeting(port: number): Promise<boolean> {
+async function isGreeting(port: number, isProxied = false): Promise<boolean> {
   let client: SmtpClient | undefined;
   try {
     client = await SmtpClient.connect(port);
+    if (isProxied) client.write("PROXY UNKNOWN\r\n");
     return (await client.replyOrEnd())?.code === 220;
   } catch {
     return false;

@@ -17,6 +17,8 @@ export function shownReply({ code, lines }: Reply): string {
 
 export class SmtpClient {
   #socket: Socket;
+  /** Below TLS. */
+  readonly #plain: Socket;
   #bytes: Buffer = Buffer.alloc(0);
   #hasEnded = false;
   #error: Error | undefined;
@@ -24,6 +26,7 @@ export class SmtpClient {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
+    this.#plain = socket;
     this.#listen(socket);
   }
 
@@ -125,6 +128,11 @@ export class SmtpClient {
 
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  /** Ends with RST, as a program that was killed with unread input does. */
+  reset(): void {
+    this.#plain.resetAndDestroy();
   }
 
   #listen(socket: Socket): void {
