@@ -153,6 +153,11 @@ async function mount(storeGiven: string, mountpointGiven: string, flags: Flags):
   process.exitCode = await about(storeGiven, () =>
     serve({ store, mountpoint, binding, options, onReady }),
   );
+  leaveStarter();
+}
+
+/** An open channel would keep this process alive. */
+function leaveStarter(): void {
   process.off("disconnect", unmountAndEnd);
   if (process.connected) process.disconnect();
 }
@@ -174,6 +179,7 @@ async function mountOrTell(store: string, mountpoint: string, flags: Flags): Pro
   } catch (error) {
     const exitCode = error instanceof CommandFailure ? error.exitCode : EXIT_FAILED;
     if (process.connected) tellStarter({ failure: reasonOf(error), exitCode });
+    leaveStarter();
     throw error;
   }
 }

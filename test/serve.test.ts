@@ -236,7 +236,7 @@ t.test(
   async (t) => {
     const { directory, mount } = place(t);
     rmSync(mount, { recursive: true });
-    const server = new Supervised(t, command, ["serve"], directory);
+    const server = new Supervised(t, command, ["serve"], { cwd: directory });
     // Another server may have the fixed ports: then it says so.
     await until("it serves or has ended", () => {
       return server.stdout.includes("metrics: ") || !isRunning(server.pid);

@@ -1,5 +1,5 @@
 /** A supervisor in a process of its own and what can be seen of it, for the tests. */
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -92,11 +92,8 @@ export class Supervised {
   stderr = "";
   readonly #ended: Promise<[number | null, string | null]>;
 
-  constructor(t: Tap, program: string, args: readonly string[], cwd?: string) {
-    this.child = spawn(process.execPath, [program, ...args], {
-      stdio: "pipe",
-      ...(cwd && { cwd }),
-    });
+  constructor(t: Tap, program: string, args: readonly string[], options: SpawnOptions = {}) {
+    this.child = spawn(process.execPath, [program, ...args], { ...options, stdio: "pipe" });
     this.child.stdout!.setEncoding("utf8").on("data", (text: string) => (this.stdout += text));
     this.child.stderr!.setEncoding("utf8").on("data", (text: string) => (this.stderr += text));
     this.#ended = once(this.child, "exit") as Promise<[number | null, string | null]>;

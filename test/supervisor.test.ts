@@ -136,6 +136,17 @@ t.test(
   },
 );
 
+t.test("a spool that cannot mount what it has opened ends the server", { skip }, async (t) => {
+  const where = place(t);
+  const file = join(where.directory, "config.json");
+  writeJson(file, configOf(where));
+  // mount(8) is not found.
+  const supervised = new Supervised(t, program, [file, "0"], { env: { PATH: "/nowhere" } });
+  t.equal(await supervised.end(), 1);
+  t.match(supervised.stderr.split("\n").at(-2), /^onespool: .*mount/);
+  t.same(processesWith(where.mount), []);
+});
+
 t.test("a port of the metrics that is taken is said by its address", { skip }, async (t) => {
   const { supervised } = begin(t);
   await supervised.says("ready\n");

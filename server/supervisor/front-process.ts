@@ -8,7 +8,7 @@ export const FRONT_PROGRAM = fileURLToPath(new URL("../front/main.js", import.me
  * The workers inherit it. A delivery holds a thread of libuv's pool until it is durable, and those that arrive
  * together share one sync of the store: with the four threads of the default they would queue here instead.
  */
-const POOL_THREADS = "16";
+const POOL_THREADS = "8";
 
 /** In a session of its own: Ctrl-C in a terminal reaches the supervisor alone, which drains. */
 export function forkFront(program: string): ChildProcess {

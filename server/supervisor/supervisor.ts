@@ -313,7 +313,7 @@ function receivingAccount({ user, spool }: Config): Account | undefined {
     throw error;
   }
   throw new StartFailure(
-    `user: with the fuse-native binding the server runs as who starts it; leave "user" out`,
+    "user: only the kernel binding knows the account from others; as root use that one",
     EXIT_FAILED,
   );
 }
