@@ -86,7 +86,7 @@ function attach(protocols: Protocols, host: Host, connection: Connection): Talk 
 
 t.test("smtp-server is the pinned version", (t) => {
   const { version } = require("smtp-server/package.json") as { version: string };
-  const own = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+  const own = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
     dependencies: Record<string, string>;
   };
   t.equal(version, own.dependencies["smtp-server"]);

@@ -20,6 +20,18 @@ export interface ClientFacts {
   readonly tls: string | undefined;
 }
 
+/** What the sender asked of delivery status notifications (RFC 3461): recorded, none are sent. */
+export interface DsnRequest {
+  readonly ret: string | undefined;
+  readonly envid: string | undefined;
+  /** By recipient, of those that had any. */
+  readonly recipients: readonly {
+    readonly address: string;
+    readonly notify: readonly string[] | undefined;
+    readonly orcpt: string | undefined;
+  }[];
+}
+
 export interface Transaction {
   /** Of the session and the number of the message in it: "k3f9a0b1c2.1". */
   readonly id: string;
@@ -29,4 +41,6 @@ export interface Transaction {
   readonly client: ClientFacts;
   readonly time: Date;
   readonly isSpam: boolean;
+  /** Undefined: nothing was asked. */
+  readonly dsn?: DsnRequest | undefined;
 }

@@ -172,7 +172,7 @@ export class Front implements SessionRole {
       session.refuse("handOverFailed");
       return true;
     }
-    const record = handOverRecord(facts, recipient, address, released.unread);
+    const record = handOverRecord(facts, recipient, address, released);
     const given = { address: session.admittedAddress, port };
     this.#given.set(session.id, given);
     port.give(record, released.socket, (result) => this.#settled(session, result));

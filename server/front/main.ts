@@ -2,9 +2,10 @@
  * The program of the front process: a child of the supervisor, which sends it its configuration. It binds, gives up
  * its privileges, starts its workers, and ends when the supervisor is gone or has told it to.
  */
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createSecureContext, type SecureContext } from "node:tls";
-import type { Config } from "../config/config.ts";
+import type { Config, Listener } from "../config/config.ts";
 import { createLog, type Log } from "../log/log.ts";
 import { MESSAGES_VERSION, type FromFront, type TlsMaterial, type ToFront } from "../messages.ts";
 import { Counters } from "../metrics/counters.ts";
@@ -66,10 +67,11 @@ class FrontProgram {
 
   async #start(config: Config, tls: TlsMaterial | undefined): Promise<void> {
     const settings = await loadSettings(config, tls);
-    await this.#listeners.listen(config.listen, (socket, { protocol }) => {
-      // Before the workers are there, nobody is served.
-      if (this.#front === undefined) socket.destroy();
-      else this.#front.accept(socket, protocol);
+    // Who comes before the workers are there waits for them.
+    const early: [Socket, Listener][] = [];
+    await this.#listeners.listen(config.listen, (socket, listener) => {
+      if (this.#front === undefined) early.push([socket, listener]);
+      else this.#front.accept(socket, listener.protocol);
     });
     if (config.user !== undefined) dropPrivileges(config.user);
     const log = createLog(config.log, "front");
@@ -98,6 +100,7 @@ class FrontProgram {
       settings,
     );
     this.#front = front;
+    for (const [socket, { protocol }] of early) front.accept(socket, protocol);
     setInterval(() => {
       const now = Date.now();
       front.tick(now);

@@ -14,6 +14,8 @@ import { relay } from "../hand-over/relay.ts";
 import type { HandOverResult, WorkerPort } from "../hand-over/worker-port.ts";
 import { MESSAGES_VERSION, type FromWorker, type ToWorker } from "../messages.ts";
 
+/** One for each request to the spool at a time (server/delivery), and some for files. */
+const POOL_THREADS = "24";
 const PROGRAM = fileURLToPath(new URL("../worker/main.js", import.meta.url));
 
 export interface WorkerEvents {
@@ -44,6 +46,7 @@ export class WorkerProcess implements WorkerPort {
     this.#child = fork(PROGRAM, [], {
       execArgv: [...process.execArgv, `--max-old-space-size=${config.workers.memoryMiBMax}`],
       stdio: ["ignore", "inherit", "inherit", "ipc"],
+      env: { ...process.env, UV_THREADPOOL_SIZE: POOL_THREADS },
     });
     this.#child.on("message", (message) => this.#heard(message as FromWorker));
     this.#child.once("exit", (code, signal) => this.#ended(signal ?? `exit code ${code}`));

@@ -18,13 +18,15 @@ export interface HandOverRecord {
   readonly address: SMTPServerAddress;
   /** One character for each byte: in most records there are few. */
   readonly unread: string;
+  /** Replies to what came before: they go out with the one to the recipient. */
+  readonly unwritten: string;
 }
 
 export function handOverRecord(
   facts: SessionFacts,
   recipient: AcceptedRecipient,
   address: SMTPServerAddress,
-  unread: Buffer,
+  released: { readonly unread: Buffer; readonly unwritten: string },
 ): HandOverRecord {
   return {
     type: "session",
@@ -32,7 +34,8 @@ export function handOverRecord(
     facts,
     recipient,
     address,
-    unread: unread.toString("latin1"),
+    unread: released.unread.toString("latin1"),
+    unwritten: released.unwritten,
   };
 }
 

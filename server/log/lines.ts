@@ -49,4 +49,8 @@ export interface MessageLine {
   readonly subject?: string | undefined;
   readonly parts?: number | undefined;
   readonly attachments?: number | undefined;
+  /** RET, ENVID, NOTIFY and ORCPT, as given. */
+  readonly dsn?: object | undefined;
+  /** Why a recipient's mailbox was not written, in words. */
+  readonly detail?: string | undefined;
 }

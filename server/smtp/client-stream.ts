@@ -20,6 +20,12 @@ export interface StreamOwner {
   closed(): void;
 }
 
+export interface Released {
+  readonly socket: Socket;
+  readonly unread: Buffer;
+  readonly unwritten: string;
+}
+
 export class ClientStream {
   readonly #owner: StreamOwner;
   #socket: Socket;
@@ -91,26 +97,28 @@ export class ClientStream {
     this.#socket = socket;
     socket.once("close", () => this.#owner.closed());
     socket.on("error", () => socket.destroy());
+    // The end of a client that gives up is only seen by who reads.
+    socket.once("end", () => socket.destroy());
+    socket.resume();
     socket.once("secure", () => {
       if (socket.destroyed) return;
-      socket.removeAllListeners("close");
+      for (const event of ["close", "end"]) socket.removeAllListeners(event);
       this.#listen();
       secured(socket.getCipher());
     });
   }
 
   /**
-   * Gives the socket away, with the bytes that were read and not told yet. Undefined when that cannot be: the client is
-   * gone, or has not taken what was written.
+   * Gives the socket away, with the bytes that were read and not told yet and the replies that were gathered: one write
+   * less. Undefined when that cannot be: the client is gone, or has not taken what was written.
    */
-  release(): { readonly socket: Socket; readonly unread: Buffer } | undefined {
-    this.flush();
+  release(): Released | undefined {
     const socket = this.#socket;
     if (socket.destroyed || this.#isInputOver) return undefined;
     // A TLS socket stays with this process; a plain one would leave its unwritten bytes behind.
     if (!(socket instanceof TLSSocket) && socket.writableLength > 0) return undefined;
     this.#unlisten();
-    return { socket, unread: quiet(socket) };
+    return { socket, unread: quiet(socket), unwritten: this.#out };
   }
 
   /** What was released stays after all. */

@@ -17,6 +17,8 @@ export type Reason =
   | "bareNewline"
   | "commandTooLong"
   | "commandBareNewline"
+  | "utf8NotAnnounced"
+  | "utf8Invalid"
   | "earlyTalker"
   | "proxyHeaderInvalid"
   | "tooManyConnections"
@@ -63,6 +65,11 @@ export const replies: Readonly<Record<Reason, Reply>> = {
     code: 500,
     text: "5.5.2 A command line ends with CRLF, and has no other CR or LF",
   },
+  utf8NotAnnounced: {
+    code: 553,
+    text: "5.6.7 An address that is not ASCII needs SMTPUTF8 in MAIL",
+  },
+  utf8Invalid: { code: 501, text: "5.5.2 The command line is not UTF-8" },
   earlyTalker: { code: 554, text: "5.5.1 You spoke before the greeting" },
   proxyHeaderInvalid: { code: 421, text: "4.7.0 A proxy header was expected" },
   tooManyConnections: { code: 421, text: "4.3.2 Too many connections" },

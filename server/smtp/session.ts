@@ -22,7 +22,7 @@ import type { CipherNameAndProtocol } from "node:tls";
 import type { SMTPServerAddress } from "smtp-server";
 import { assert } from "../../base/assert.ts";
 import type { Verdict } from "../checks/checks.ts";
-import { ClientStream, type StreamOwner } from "./client-stream.ts";
+import { ClientStream, type Released, type StreamOwner } from "./client-stream.ts";
 import { Connection, type ConnectionHost, type Endpoints } from "./connection.ts";
 import { LineGate } from "./line-gate.ts";
 import type { DataDone, Protocol, ProtocolHandlers } from "./protocol.ts";
@@ -31,6 +31,7 @@ import { replies, ReplyError, type Reason, type Reply } from "./replies.ts";
 import { SessionLimits, type SessionCounts } from "./session-limits.ts";
 import type { SessionEnd, SessionFacts, SessionRecipient, SessionRole } from "./session-role.ts";
 import { Transfer } from "./transfer.ts";
+import { utf8Fault } from "./utf8.ts";
 
 type State = "proxy" | "greeting" | "command" | "data" | "tls" | "given" | "ended";
 
@@ -113,7 +114,7 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
     socket: Socket,
     facts: SessionFacts,
     first: SessionRecipient,
-    unread: Buffer,
+    { unread, unwritten }: { readonly unread: Buffer; readonly unwritten: string },
   ): Session {
     const { connection, ...own } = facts;
     const session = new Session(role, socket, {
@@ -122,6 +123,7 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
       endpoints: connection,
       state: "command",
     });
+    session.#stream.write(unwritten);
     const server = role.protocols.server(own.protocol);
     session.#connection = Connection.restore(server, session, connection, first.address);
     role.protocols.attach(session.#connection.session, session);
@@ -221,12 +223,12 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
    * Gives the socket away: nothing more is read or written here. Undefined when it cannot be, because the client is
    * gone or has not taken what was written.
    */
-  release(): { readonly socket: Socket; readonly unread: Buffer } | undefined {
+  release(): Released | undefined {
     const released = this.#stream.release();
     if (released === undefined) return undefined;
     this.#state = "given";
     if (released.unread.length > 0) this.#gate.push(released.unread);
-    return { socket: released.socket, unread: this.#gate.takeRest() };
+    return { ...released, unread: this.#gate.takeRest() };
   }
 
   /** What was released went to its new process. */
@@ -392,6 +394,8 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
       this.refuse(reason);
       return false;
     }
+    const fault = utf8Fault(line, this.connection.session.envelope.smtpUtf8 === true);
+    if (fault !== undefined) return this.#complain(fault);
     this.#isBusy = true;
     this.connection.command(line, () => {
       this.#isBusy = false;

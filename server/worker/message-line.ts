@@ -15,12 +15,13 @@ export function messageLine(session: Session, report: MessageReport, ms: number)
     result: report.result,
     bytes: report.bytes,
     storedBytes: stored?.storedBytes ?? 0,
-    commitMs: stored?.commitMs ?? 0,
+    commitMs: Math.round((stored?.commitMs ?? 0) * 1000) / 1000,
     ms,
     messageId: facts.messageId,
     subject: facts.subject,
     parts: facts.parts,
     attachments: facts.attachments.length,
-    ...(report.detail === undefined ? {} : { detail: report.detail }),
+    dsn: transaction.dsn,
+    detail: report.detail,
   };
 }

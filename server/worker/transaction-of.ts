@@ -1,5 +1,5 @@
 /** A session's state as the plain data of a transaction. */
-import type { Transaction } from "../delivery/transaction.ts";
+import type { DsnRequest, Transaction } from "../delivery/transaction.ts";
 import type { Session } from "../smtp/session.ts";
 
 export function transactionOf(session: Session): Transaction {
@@ -20,7 +20,21 @@ export function transactionOf(session: Session): Transaction {
     },
     time: new Date(),
     isSpam: false,
+    dsn: dsnOf(session),
   };
+}
+
+function dsnOf(session: Session): DsnRequest | undefined {
+  const { dsn } = session.connection.session.envelope;
+  const recipients = session.recipients.flatMap(({ address }) => {
+    if (address.dsn === undefined) return [];
+    const { notify, orcpt } = address.dsn;
+    return [{ address: address.address, notify, orcpt }];
+  });
+  const ret = dsn?.ret ?? undefined;
+  const envid = dsn?.envid ?? undefined;
+  if (ret === undefined && envid === undefined && recipients.length === 0) return undefined;
+  return { ret, envid, recipients };
 }
 
 /** RFC 6531 section 4.3: "UTF8SMTP", "UTF8SMTPS", "UTF8LMTP" and "UTF8LMTPS". */

@@ -81,8 +81,14 @@ export class Worker implements SessionRole {
 
   take(record: HandOverRecord, socket: Socket): void {
     assert(record.version === HAND_OVER_VERSION, "front and worker are of one version");
-    const { facts, recipient, address } = record;
-    const session = Session.resume(this, socket, facts, { recipient, address }, unreadOf(record));
+    const { facts, recipient, address, unwritten } = record;
+    const session = Session.resume(
+      this,
+      socket,
+      facts,
+      { recipient, address },
+      { unread: unreadOf(record), unwritten },
+    );
     this.#sessions.add(session);
     if (this.#isDraining) session.drain();
   }
