@@ -12,14 +12,14 @@ import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
 import type { SMTPServerAddress } from "smtp-server";
 import type { Checks, RecipientContext, Verdict } from "../checks/checks.ts";
-import type { Config, Limits } from "../config/config.ts";
+import type { Config, Limits, Listener } from "../config/config.ts";
 import type { AcceptedRecipient } from "../delivery/transaction.ts";
 import { handOverRecord } from "../hand-over/record.ts";
 import type { HandOverResult, WorkerPool, WorkerPort } from "../hand-over/worker-port.ts";
 import type { Log } from "../log/log.ts";
 import type { Counters } from "../metrics/counters.ts";
 import type { MessageSink } from "../smtp/message-sink.ts";
-import type { Protocol, Protocols } from "../smtp/protocol.ts";
+import type { Protocols } from "../smtp/protocol.ts";
 import { replies, type Reason } from "../smtp/replies.ts";
 import type { SessionEnd, SessionRole } from "../smtp/session-role.ts";
 import { Session } from "../smtp/session.ts";
@@ -91,8 +91,8 @@ export class Front implements SessionRole {
     this.protocols.configure(settings.config, settings.secureContext !== undefined);
   }
 
-  accept(socket: Socket, protocol: Protocol): void {
-    const { remoteAddress, remotePort, localAddress, localPort } = socket;
+  accept(socket: Socket, { protocol, address, port }: Listener): void {
+    const { remoteAddress, remotePort } = socket;
     // The client has gone already.
     if (remoteAddress === undefined || this.#isDraining) {
       socket.destroy();
@@ -101,8 +101,8 @@ export class Front implements SessionRole {
     const endpoints = {
       remoteAddress: plainAddress(remoteAddress),
       remotePort: remotePort ?? 0,
-      localAddress: plainAddress(localAddress ?? ""),
-      localPort: localPort ?? 0,
+      localAddress: address,
+      localPort: port,
     };
     if (this.#sessions.size + this.#given.size >= this.limits.connectionsMax) {
       this.#turnAway(socket, "tooManyConnections");

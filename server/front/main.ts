@@ -71,7 +71,7 @@ class FrontProgram {
     const early: [Socket, Listener][] = [];
     await this.#listeners.listen(config.listen, (socket, listener) => {
       if (this.#front === undefined) early.push([socket, listener]);
-      else this.#front.accept(socket, listener.protocol);
+      else this.#front.accept(socket, listener);
     });
     if (config.user !== undefined) dropPrivileges(config.user);
     const log = createLog(config.log, "front");
@@ -100,7 +100,7 @@ class FrontProgram {
       settings,
     );
     this.#front = front;
-    for (const [socket, { protocol }] of early) front.accept(socket, protocol);
+    for (const [socket, listener] of early) front.accept(socket, listener);
     setInterval(() => {
       const now = Date.now();
       front.tick(now);

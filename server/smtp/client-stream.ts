@@ -76,11 +76,15 @@ export class ClientStream {
     if (this.#socket.isPaused()) this.#socket.resume();
   }
 
-  /** Writes what was gathered and closes our side; what still comes has to be read for its end to be seen. */
-  end(): void {
+  /**
+   * Writes what was gathered and closes our side; what still comes has to be read for its end to be seen. `isPolite`: the
+   * client has taken its leave and sends no more.
+   */
+  end(isPolite: boolean): void {
     this.flush();
     const socket = this.#socket;
-    if (this.#isInputOver) socket.destroySoon();
+    if (isPolite && socket.writableLength === 0) socket.destroy();
+    else if (this.#isInputOver) socket.destroySoon();
     else socket.end();
     socket.resume();
   }

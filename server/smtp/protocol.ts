@@ -4,7 +4,7 @@
  */
 import { SMTPServer, type SMTPServerAddress, type SMTPServerSession } from "smtp-server";
 import type { Config, Listener } from "../config/config.ts";
-import { ReplyError } from "./replies.ts";
+import { assert } from "../../base/assert.ts";
 
 export type Protocol = Listener["protocol"];
 
@@ -18,12 +18,15 @@ export interface ProtocolHandlers {
   data(done: DataDone): void;
 }
 
+/** smtp-server keeps the session's object for as long as the connection, and asks with it. */
+const HANDLERS = Symbol("handlers");
+type SessionWithHandlers = SMTPServerSession & { [HANDLERS]?: ProtocolHandlers };
+
 /** Commands of smtp-server that are jokes, or rights that nobody has here. */
 const NOT_OFFERED = ["AUTH", "XFORWARD", "WIZ", "SHELL", "KILL"];
 
 export class Protocols {
   readonly #servers: Readonly<Record<Protocol, SMTPServer>>;
-  readonly #handlers = new WeakMap<SMTPServerSession, ProtocolHandlers>();
 
   constructor(config: Config, hasTls: boolean) {
     this.#servers = {
@@ -37,7 +40,7 @@ export class Protocols {
   }
 
   attach(session: SMTPServerSession, handlers: ProtocolHandlers): void {
-    this.#handlers.set(session, handlers);
+    (session as SessionWithHandlers)[HANDLERS] = handlers;
   }
 
   /** For sessions that are open, too. */
@@ -49,8 +52,8 @@ export class Protocols {
 
   #server(config: Config, hasTls: boolean, lmtp: boolean): SMTPServer {
     const handlersOf = (session: SMTPServerSession): ProtocolHandlers => {
-      const handlers = this.#handlers.get(session);
-      if (handlers === undefined) throw new ReplyError({ code: 421, text: "4.3.0 No session" });
+      const { [HANDLERS]: handlers } = session as SessionWithHandlers;
+      assert(handlers !== undefined, "a session was attached when it began");
       return handlers;
     };
     return new SMTPServer({

@@ -87,8 +87,8 @@ export const replies: Readonly<Record<Reason, Reply>> = {
   internalError: { code: 421, text: "4.3.0 Internal error" },
 };
 
-/** An error as smtp-server's handlers take it. */
-export class ReplyError extends Error {
+/** As smtp-server's handlers take it. */
+class ReplyError extends Error {
   override name = "ReplyError";
   readonly responseCode: number;
 
@@ -96,4 +96,14 @@ export class ReplyError extends Error {
     super(text);
     this.responseCode = code;
   }
+}
+
+/** Made once: an error notes where it was made, which costs as much as the rest of a refusal. */
+const replyErrors = Object.fromEntries(
+  Object.entries(replies).map(([reason, reply]) => [reason, new ReplyError(reply)]),
+) as Record<Reason, ReplyError>;
+
+/** For smtp-server, which sends the reply. */
+export function replyError(reason: Reason): Error {
+  return replyErrors[reason];
 }

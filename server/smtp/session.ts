@@ -27,7 +27,7 @@ import { Connection, type ConnectionHost, type Endpoints } from "./connection.ts
 import { LineGate } from "./line-gate.ts";
 import type { DataDone, Protocol, ProtocolHandlers } from "./protocol.ts";
 import { parseProxyHeader, PROXY_HEADER_BYTES_MAX } from "./proxy-header.ts";
-import { replies, ReplyError, type Reason, type Reply } from "./replies.ts";
+import { replies, replyError, type Reason, type Reply } from "./replies.ts";
 import { SessionLimits, type SessionCounts } from "./session-limits.ts";
 import type { SessionEnd, SessionFacts, SessionRecipient, SessionRole } from "./session-role.ts";
 import { Transfer } from "./transfer.ts";
@@ -259,7 +259,7 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
     this.#abortMessage();
     this.#state = "ended";
     this.#waitingSince = Date.now();
-    this.#stream.end();
+    this.#stream.end(this.#end === "quit" && this.#gate.length === 0);
   }
 
   startTls(): void {
@@ -479,7 +479,7 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
     if (verdict.kind === "refused") {
       this.#refusedRecipients++;
       this.#role.refused(verdict.reason);
-      done(new ReplyError(replies[verdict.reason]));
+      done(replyError(verdict.reason));
       return;
     }
     const { recipient } = verdict;

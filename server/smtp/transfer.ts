@@ -3,7 +3,7 @@ import type { Limits } from "../config/config.ts";
 import { DataReader } from "./data-reader.ts";
 import type { MessageResult, MessageSink } from "./message-sink.ts";
 import type { DataDone, Protocol } from "./protocol.ts";
-import { replies, ReplyError } from "./replies.ts";
+import { replyError } from "./replies.ts";
 import { isTooSlow } from "./session-limits.ts";
 
 export interface Transferred {
@@ -49,7 +49,7 @@ export class Transfer {
     const [first] = results;
     if (protocol === "lmtp") this.#done(null, results.map(replyOf));
     else if (first?.kind === "stored") this.#done(null, first.text);
-    else this.#done(new ReplyError(replies[first?.reason ?? "internalError"]));
+    else this.#done(replyError(first?.reason ?? "internalError"));
   }
 
   abort(): void {
@@ -58,5 +58,5 @@ export class Transfer {
 }
 
 function replyOf(result: MessageResult): string | Error {
-  return result.kind === "stored" ? result.text : new ReplyError(replies[result.reason]);
+  return result.kind === "stored" ? result.text : replyError(result.reason);
 }

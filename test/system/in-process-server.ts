@@ -90,7 +90,7 @@ export class InProcessServer {
   /** Returns the port on 127.0.0.1. */
   async listen(protocol: Protocol): Promise<number> {
     const server = createServer({ allowHalfOpen: true }, (socket: Socket) =>
-      this.front.accept(socket, protocol),
+      this.front.accept(socket, { protocol, address: "127.0.0.1", port: 0 }),
     );
     this.#servers.push(server);
     server.listen(0, "127.0.0.1");
