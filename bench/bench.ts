@@ -60,8 +60,9 @@ async function main(): Promise<number> {
   }
   const directory = Workspace.makeDirectory(options);
   const leave = async (): Promise<void> => {
-    killAll();
+    // First those whose processes are found through their parent, while it lives.
     await destroyServers();
+    killAll();
     await destroyAll();
     if (!options.keep) rmSync(directory, { recursive: true, force: true });
   };

@@ -3,8 +3,9 @@
  * for each protocol and process; it listens to nothing.
  */
 import { SMTPServer, type SMTPServerAddress, type SMTPServerSession } from "smtp-server";
-import type { Config, Listener } from "../config/config.ts";
 import { assert } from "../../base/assert.ts";
+import type { Config, Listener } from "../config/config.ts";
+import { replyError } from "./replies.ts";
 
 export type Protocol = Listener["protocol"];
 
@@ -17,6 +18,10 @@ export interface ProtocolHandlers {
   recipient(address: SMTPServerAddress, done: Done): void;
   data(done: DataDone): void;
 }
+
+/** Of the extensions that EHLO offers: RFC 1870, 6152, 6531 and 3461. */
+const MAIL_PARAMETERS: ReadonlySet<string> = new Set(["SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"]);
+const RCPT_PARAMETERS: ReadonlySet<string> = new Set(["NOTIFY", "ORCPT"]);
 
 /** smtp-server keeps the session's object for as long as the connection, and asks with it. */
 const HANDLERS = Symbol("handlers");
@@ -66,11 +71,25 @@ export class Protocols {
       hideDSN: false,
       authOptional: true,
       logger: false,
-      onMailFrom: (_address, _session, done) => done(),
-      onRcptTo: (address, session, done) => handlersOf(session).recipient(address, done),
+      onMailFrom: (address, _session, done) => done(parameterFault(address, MAIL_PARAMETERS)),
+      onRcptTo: (address, session, done) => {
+        const fault = parameterFault(address, RCPT_PARAMETERS);
+        if (fault === undefined) handlersOf(session).recipient(address, done);
+        else done(fault);
+      },
       onData: (_stream, session, done) => handlersOf(session).data(done),
     });
   }
+}
+
+/** RFC 5321 section 4.1.1.11: what is not known is 555. smtp-server lets it pass. */
+function parameterFault(
+  { args }: SMTPServerAddress,
+  known: ReadonlySet<string>,
+): Error | undefined {
+  if (args === false) return undefined;
+  for (const name in args) if (!known.has(name)) return replyError("parameterUnknown");
+  return undefined;
 }
 
 /** Those options that smtp-server looks at with each command. */

@@ -19,6 +19,7 @@ export type Reason =
   | "commandBareNewline"
   | "utf8NotAnnounced"
   | "utf8Invalid"
+  | "parameterUnknown"
   | "earlyTalker"
   | "proxyHeaderInvalid"
   | "tooManyConnections"
@@ -70,6 +71,7 @@ export const replies: Readonly<Record<Reason, Reply>> = {
     text: "5.6.7 An address that is not ASCII needs SMTPUTF8 in MAIL",
   },
   utf8Invalid: { code: 501, text: "5.5.2 The command line is not UTF-8" },
+  parameterUnknown: { code: 555, text: "5.5.4 A parameter of the command is not known here" },
   earlyTalker: { code: 554, text: "5.5.1 You spoke before the greeting" },
   proxyHeaderInvalid: { code: 421, text: "4.7.0 A proxy header was expected" },
   tooManyConnections: { code: 421, text: "4.3.2 Too many connections" },

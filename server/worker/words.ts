@@ -1,5 +1,11 @@
-/** What a worker tells of its sessions, gathered for one turn of the event loop. */
+/**
+ * What a worker tells the front of its sessions, gathered for a moment: each message between processes costs both of them
+ * as much as a command of a client.
+ */
 import type { FromWorker } from "../messages.ts";
+
+/** The front holds a descriptor, and counts a closed connection as open, for so long. */
+const GATHERED_MS = 20;
 
 export class Words {
   readonly #tell: (message: FromWorker) => void;
@@ -24,7 +30,7 @@ export class Words {
   #due(): void {
     if (this.#isDue) return;
     this.#isDue = true;
-    setImmediate(() => {
+    setTimeout(() => {
       this.#isDue = false;
       const taken = this.#taken;
       const closed = this.#closed;
@@ -32,6 +38,6 @@ export class Words {
       this.#closed = [];
       if (taken.length > 0) this.#tell({ type: "taken", ids: taken });
       if (closed.length > 0) this.#tell({ type: "closed", ids: closed });
-    });
+    }, GATHERED_MS);
   }
 }
