@@ -34,9 +34,13 @@ interface Tap {
   teardown(done: () => void): unknown;
 }
 
-/** Logs LINES lines and then does what `end` says. */
+/**
+ * Logs LINES lines and then does what `end` says. Without what a test runner puts into the processes of its tests: it
+ * listens for signals too.
+ */
 function run(file: string, end: string) {
-  return fork(logger, [file, String(LINES), end], { silent: true });
+  const env = { ...process.env, NODE_OPTIONS: "" };
+  return fork(logger, [file, String(LINES), end], { silent: true, execArgv: [], env });
 }
 
 for (const end of ["return", "exit", "throw", "reject"]) {

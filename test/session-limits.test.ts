@@ -3,12 +3,13 @@
  * answered as one whose spool is gone.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { createSecureContext, type SecureContext } from "node:tls";
 import t, { type Test } from "tap";
 import type { Config, Limits } from "../server/config/config.ts";
 import { defaultConfig } from "../server/config/defaults.ts";
 import { Delivery } from "../server/delivery/delivery.ts";
 import type { HandOverResult } from "../server/hand-over/worker-port.ts";
-import { isTooSlow } from "../server/smtp/session-limits.ts";
+import { RateWatch, WINDOW_MS } from "../server/smtp/rate-watch.ts";
 import { InProcessServer } from "./system/in-process-server.ts";
 import { SmtpClient } from "./system/smtp-client.ts";
 
@@ -16,9 +17,10 @@ interface Set {
   readonly limits?: Partial<Limits>;
   readonly config?: Partial<Config>;
   readonly onGive?: () => HandOverResult | undefined;
+  readonly secureContext?: SecureContext;
 }
 
-async function serve(t: Test, { limits, config, onGive }: Set = {}) {
+async function serve(t: Test, { limits, config, onGive, secureContext }: Set = {}) {
   const base = defaultConfig("/nowhere", false);
   const whole: Config = { ...base, ...config, limits: { ...base.limits, ...limits } };
   const { hostname, share, spool } = whole;
@@ -26,6 +28,7 @@ async function serve(t: Test, { limits, config, onGive }: Set = {}) {
   const server = await InProcessServer.start({
     config: whole,
     delivery,
+    secureContext,
     ...(onGive === undefined ? {} : { onGive }),
   });
   const port = await server.listen("smtp");
@@ -333,11 +336,124 @@ t.test("a client that closes its side after all commands still gets every reply"
   t.equal(await endOf(server), "closed");
 });
 
-t.test("a rate below the least one is too slow, after ten seconds of patience", (t) => {
-  const { limits } = defaultConfig("/nowhere", false);
-  t.notOk(isTooSlow(0, 10_000, limits));
-  t.ok(isTooSlow(0, 10_001, limits));
-  t.notOk(isTooSlow(5_000, 20_000, limits));
-  t.ok(isTooSlow(4_999, 20_000, limits));
+t.test("a burst buys no silence: a rate is looked at window by window", (t) => {
+  const watch = new RateWatch(0);
+  t.notOk(watch.isTooSlow(0, WINDOW_MS - 1, 500));
+  t.notOk(watch.isTooSlow(1_000_000, WINDOW_MS, 500));
+  t.notOk(watch.isTooSlow(1_000_000, 2 * WINDOW_MS - 1, 500));
+  t.ok(watch.isTooSlow(1_000_000, 2 * WINDOW_MS, 500));
+  const exact = new RateWatch(0);
+  t.notOk(exact.isTooSlow((WINDOW_MS / 1000) * 500, WINDOW_MS, 500));
+  const waited = new RateWatch(0);
+  waited.restart(0, WINDOW_MS - 1);
+  t.notOk(waited.isTooSlow(0, WINDOW_MS + 1, 500), "while the server itself was slow");
   t.end();
+});
+
+t.test("a client that says STARTTLS and no more is closed as any that is silent", async (t) => {
+  const secureContext = createSecureContext();
+  const { server, port } = await serve(t, { limits: { commandMs: 150 }, secureContext });
+  const client = await greeted(t, port);
+  t.match(await client.command("STARTTLS"), { code: 220 });
+  await client.closed();
+  t.equal(await endOf(server), "commandTimeout");
+});
+
+t.test(
+  "recipients beyond the limit are refused, and those before it get the message",
+  async (t) => {
+    const { server, port } = await serve(t, { limits: { recipientsMax: 5, errorsHard: 3 } });
+    const client = await greeted(t, port);
+    await client.command("MAIL FROM:<a@b.test>");
+    const codes: number[] = [];
+    for (let user = 1; user <= 15; user++) {
+      codes.push((await client.command(`RCPT TO:<user${user}@example.test>`)).code);
+    }
+    t.strictSame(codes, [...Array<number>(5).fill(250), ...Array<number>(10).fill(452)]);
+    await client.command("RCPT TO:<user1@example.test>");
+    t.match(await client.command("DATA"), { code: 354 });
+    t.match(await client.command("Subject: x\r\n\r\nx\r\n."), { code: 451 });
+    await client.command("QUIT");
+    t.equal(await endOf(server), "quit");
+    t.match(server.messages, [{ recipients: 5 }]);
+    t.match(server.connections[0], { refused: 11, errors: 0 });
+  },
+);
+
+t.test(
+  "recipients that the front refused are in the line of the worker's connection",
+  async (t) => {
+    const { server, port } = await serve(t);
+    const client = await greeted(t, port);
+    await client.command("MAIL FROM:<a@b.test>");
+    t.match(await client.command("RCPT TO:<nobody@example.test>"), { code: 550 });
+    t.match(await client.command("RCPT TO:<user1@example.test>"), { code: 250 });
+    await client.command("QUIT");
+    t.equal(await endOf(server), "quit");
+    t.match(server.connections[0], { refused: 1, role: "worker" });
+  },
+);
+
+t.test(
+  "hundreds of commands in one write are all answered, also when the client closes its side",
+  async (t) => {
+    const { port } = await serve(t);
+    const client = await greeted(t, port);
+    const recipients = "RCPT TO:<user1@example.test>\r\n".repeat(300);
+    client.write(`MAIL FROM:<a@b.test>\r\n${recipients}DATA\r\nSubject: x\r\n\r\nx\r\n.\r\n`);
+    client.end();
+    for (let count = 0; count < 301; count++) await client.expect(250);
+    await client.expect(354);
+    await client.expect(451);
+    await client.closed();
+  },
+);
+
+t.test(
+  "a worker that was lost with a session may have answered it: no reply is given twice",
+  async (t) => {
+    for (const result of ["lost", "timedOut"] as const) {
+      const { port } = await serve(t, { onGive: () => result });
+      const client = await greeted(t, port);
+      client.write("MAIL FROM:<a@b.test>\r\nRCPT TO:<user1@example.test>\r\nDATA\r\n");
+      t.match(await client.reply(), { code: 421 });
+      t.equal(await client.closed(), "");
+    }
+  },
+);
+
+t.test("a session that comes too late is not taken", async (t) => {
+  const { server, port } = await serve(t, { limits: { handOverMs: -1 } });
+  const client = await trusted(t, port);
+  await client.closed();
+  t.equal(server.worker.open, 0);
+  t.strictSame(server.messages, []);
+});
+
+t.test("a web page's request is no session that quits", async (t) => {
+  const { server, port } = await serve(t);
+  const client = await connected(t, port);
+  await client.expect(220);
+  t.match(await client.command("GET / HTTP/1.1"), { code: 421 });
+  t.equal(await endOf(server), "protocolError");
+});
+
+t.test("servers of the site are not limited as one client", async (t) => {
+  const limits = { connectionsPerClientMax: 1 };
+  const { server, port } = await serve(t, { limits, config: { xclientFrom: ["127.0.0.1"] } });
+  for (let count = 0; count < 3; count++) await greeted(t, port);
+  const lmtp = await serve(t, { limits });
+  const lmtpPort = await lmtp.server.listen("lmtp");
+  for (let count = 0; count < 3; count++) {
+    const client = await connected(t, lmtpPort);
+    await client.expect(220);
+  }
+  t.equal(server.connections.length, 0);
+});
+
+t.test("a connection that is turned away has a line in the log", async (t) => {
+  const { server, port } = await serve(t, { limits: { connectionsMax: 0 } });
+  const client = await connected(t, port);
+  await client.expect(421);
+  t.equal(await endOf(server), "tooManyConnections");
 });

@@ -34,8 +34,9 @@ function model(text: string): { content: string; rest: string | undefined; isBar
   const data = end === -1 ? text : text.slice(0, end);
   const rest = end === -1 ? undefined : text.slice(end + 3);
   // The last line of unfinished data is left out by the test.
-  const lines: string[] = [];
+  let content = "";
   let isBare = false;
+  let isAfterCrlf = true;
   let line = "";
   for (let at = 0; at < data.length;) {
     const newline = /^(?:\r+\n?|\n)/.exec(data.slice(at))?.[0];
@@ -43,15 +44,14 @@ function model(text: string): { content: string; rest: string | undefined; isBar
       line += data[at++];
       continue;
     }
+    const isStuffed = isAfterCrlf && line.startsWith(".") && line !== ".";
+    content += `${isStuffed ? line.slice(1) : line}\n`;
     isBare ||= newline !== "\r\n";
-    lines.push(line);
+    isAfterCrlf = newline.endsWith("\r\n");
     line = "";
     at += newline.length;
   }
-  const unstuffed = lines.map((text) =>
-    text.startsWith(".") && text !== "." ? text.slice(1) : text,
-  );
-  return { content: unstuffed.map((text) => `${text}\n`).join(""), rest, isBare };
+  return { content, rest, isBare };
 }
 
 t.test("CRLF.CRLF ends the data, and what is behind it is not touched", (t) => {

@@ -3,18 +3,12 @@ import { clientKey } from "./client-key.ts";
 
 export class Clients {
   readonly #open = new Map<string, number>();
-  #total = 0;
-
-  get total(): number {
-    return this.#total;
-  }
 
   /** Returns how many it has with this one. */
   add(address: string): number {
     const key = clientKey(address);
     const open = (this.#open.get(key) ?? 0) + 1;
     this.#open.set(key, open);
-    this.#total++;
     return open;
   }
 
@@ -22,7 +16,6 @@ export class Clients {
     const key = clientKey(address);
     const open = this.#open.get(key);
     if (open === undefined) return;
-    this.#total--;
     if (open === 1) this.#open.delete(key);
     else this.#open.set(key, open - 1);
   }

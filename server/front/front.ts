@@ -17,13 +17,15 @@ import type { AcceptedRecipient } from "../delivery/transaction.ts";
 import { handOverRecord } from "../hand-over/record.ts";
 import type { HandOverResult, WorkerPool, WorkerPort } from "../hand-over/worker-port.ts";
 import type { Log } from "../log/log.ts";
+import { monotonicMs } from "../monotonic.ts";
 import type { Counters } from "../metrics/counters.ts";
 import type { MessageSink } from "../smtp/message-sink.ts";
 import type { Protocols } from "../smtp/protocol.ts";
 import { replies, type Reason } from "../smtp/replies.ts";
 import type { SessionEnd, SessionRole } from "../smtp/session-role.ts";
 import { Session } from "../smtp/session.ts";
-import { connectionLine } from "../smtp/connection-line.ts";
+import type { Released } from "../smtp/client-stream.ts";
+import { connectionLine, turnedAwayLine } from "../smtp/connection-line.ts";
 import { AddressList } from "./address-list.ts";
 import { Clients } from "./clients.ts";
 import { SessionIds } from "./session-ids.ts";
@@ -105,7 +107,7 @@ export class Front implements SessionRole {
       localPort: port,
     };
     if (this.#sessions.size + this.#given.size >= this.limits.connectionsMax) {
-      this.#turnAway(socket, "tooManyConnections");
+      this.#turnAway(socket, remoteAddress, "tooManyConnections");
       return;
     }
     const session = Session.accept(this, socket, {
@@ -148,8 +150,12 @@ export class Front implements SessionRole {
   // Called by the sessions.
 
   admit(session: Session): Reason | undefined {
-    const openOfClient = this.#clients.add(session.admittedAddress);
-    return this.#settings.checks.client(this.#sessions.size + this.#given.size, openOfClient);
+    const { admittedAddress, protocol } = session;
+    const openOfClient = this.#clients.add(admittedAddress);
+    // Other servers of the site bring the connections of many.
+    const isUpstream = protocol === "lmtp" || this.#xclients.has(admittedAddress);
+    const open = this.#sessions.size + this.#given.size;
+    return this.#settings.checks.client(open, isUpstream ? 1 : openOfClient);
   }
 
   recipient(context: RecipientContext): Verdict | Promise<Verdict> {
@@ -172,10 +178,11 @@ export class Front implements SessionRole {
       session.refuse("handOverFailed");
       return true;
     }
-    const record = handOverRecord(facts, recipient, address, released);
+    const deadline = monotonicMs() + this.limits.handOverMs;
+    const record = handOverRecord(facts, recipient, address, deadline, released);
     const given = { address: session.admittedAddress, port };
     this.#given.set(session.id, given);
-    port.give(record, released.socket, (result) => this.#settled(session, result));
+    port.give(record, released.socket, (result) => this.#settled(session, result, released));
     return true;
   }
 
@@ -205,23 +212,24 @@ export class Front implements SessionRole {
     this.#services.log.connection(connectionLine(session, end, "front"));
   }
 
-  #settled(session: Session, result: HandOverResult): void {
-    this.#services.counters.handOver(result);
+  #settled(session: Session, result: HandOverResult, { unwritten }: Released): void {
+    this.#services.counters.handOver(result === "lost" ? "failed" : result);
     if (result === "taken") {
       session.given();
       return;
     }
     this.#given.delete(session.id);
-    session.givenInVain("handOverFailed");
+    session.givenInVain("handOverFailed", result === "failed" ? unwritten : "");
   }
 
   /** Without a session: this has to stay cheap. */
-  #turnAway(socket: Socket, reason: Reason): void {
+  #turnAway(socket: Socket, client: string, reason: Reason): void {
     const { code, text } = replies[reason];
     socket.on("error", () => socket.destroy());
     socket.end(`${code} ${text}\r\n`);
     socket.destroySoon();
     this.#services.counters.connectionEnded(reason);
+    this.#services.log.connection(turnedAwayLine(this.#ids.next(), client, reason));
   }
 
   /** The one with the fewest sessions; undefined when all are full. */
@@ -234,12 +242,19 @@ export class Front implements SessionRole {
     return best;
   }
 
+  /** A relayed connection takes two. */
+  #descriptors(): number {
+    let relays = 0;
+    for (const port of this.#services.workers.ports) relays += port.relays;
+    return this.#sessions.size + 2 * relays + OTHER_DESCRIPTORS;
+  }
+
   #checkStress(): void {
     const { config } = this.#settings;
     const connections = this.#sessions.size + this.#given.size;
     const uses = [
       { used: connections, max: config.limits.connectionsMax },
-      { used: this.#sessions.size + OTHER_DESCRIPTORS, max: this.#descriptorsMax },
+      { used: this.#descriptors(), max: this.#descriptorsMax },
       { used: this.#given.size, max: config.workers.count * config.workers.connectionsMax },
     ];
     const isStress = isStressed(uses, config.limits, this.#isStress);

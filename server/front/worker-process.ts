@@ -8,11 +8,13 @@
 import { fork, type ChildProcess } from "node:child_process";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
+import { assertNever } from "../../base/assert.ts";
 import type { Config } from "../config/config.ts";
 import type { HandOverRecord } from "../hand-over/record.ts";
-import { relay } from "../hand-over/relay.ts";
+import { Relay } from "../hand-over/relay.ts";
 import type { HandOverResult, WorkerPort } from "../hand-over/worker-port.ts";
 import { MESSAGES_VERSION, type FromWorker, type ToWorker } from "../messages.ts";
+import { monotonicMs } from "../monotonic.ts";
 
 /** One for each request to the spool at a time (server/delivery), and some for files. */
 const POOL_THREADS = "24";
@@ -29,17 +31,22 @@ export interface WorkerEvents {
 
 interface Pending {
   readonly socket: Socket;
-  readonly since: number;
+  readonly deadline: number;
   readonly settled: (result: HandOverResult) => void;
 }
 
+/** A worker that takes a session at the last moment still has to be heard. */
+const WORD_MS = 1_000;
+
 export class WorkerProcess implements WorkerPort {
-  readonly startedAt = Date.now();
+  readonly startedAt = monotonicMs();
   readonly #child: ChildProcess;
   readonly #events: WorkerEvents;
   readonly #pending = new Map<string, Pending>();
+  /** Sessions that it has or may have. */
+  readonly #sessions = new Set<string>();
+  readonly #relays = new Map<string, Relay>();
   #relayPath = "";
-  #sessions = 0;
 
   constructor(config: Config, events: WorkerEvents) {
     this.#events = events;
@@ -61,7 +68,11 @@ export class WorkerProcess implements WorkerPort {
   }
 
   get sessions(): number {
-    return this.#sessions;
+    return this.#sessions.size;
+  }
+
+  get relays(): number {
+    return this.#relays.size;
   }
 
   /** Sessions that were sent and not acknowledged. */
@@ -83,11 +94,19 @@ export class WorkerProcess implements WorkerPort {
   }
 
   give(record: HandOverRecord, socket: Socket, settled: (result: HandOverResult) => void): void {
+    const { deadline } = record;
     const { id, cipher } = record.facts.connection;
-    this.#sessions++;
-    this.#pending.set(id, { socket, since: Date.now(), settled });
+    this.#sessions.add(id);
+    this.#pending.set(id, { socket, deadline, settled });
     if (cipher !== undefined) {
-      relay(this.#relayPath, record, socket, () => this.#settle(id, "failed"));
+      const relay = new Relay(this.#relayPath, record, socket, {
+        failed: () => {
+          this.#relays.delete(id);
+          this.#settle(id, "failed");
+        },
+        ended: () => this.#relays.delete(id),
+      });
+      this.#relays.set(id, relay);
       return;
     }
     (socket as unknown as { server: null }).server = null;
@@ -96,9 +115,9 @@ export class WorkerProcess implements WorkerPort {
     });
   }
 
-  tick(now: number, handOverMs: number): void {
-    for (const [id, { since }] of this.#pending) {
-      if (now - since > handOverMs) this.#settle(id, "timedOut");
+  tick(now: number): void {
+    for (const [id, { deadline }] of this.#pending) {
+      if (now > deadline + WORD_MS) this.#settle(id, "timedOut");
     }
   }
 
@@ -112,7 +131,10 @@ export class WorkerProcess implements WorkerPort {
         for (const id of message.ids) this.#settle(id, "taken");
         break;
       case "closed":
-        this.#sessions -= message.ids.length;
+        for (const id of message.ids) {
+          this.#sessions.delete(id);
+          this.#relays.get(id)?.linger();
+        }
         this.#events.closed(message.ids);
         break;
       case "counters":
@@ -121,6 +143,8 @@ export class WorkerProcess implements WorkerPort {
       case "retiring":
         this.#events.retiring(this);
         break;
+      default:
+        assertNever(message);
     }
   }
 
@@ -128,13 +152,14 @@ export class WorkerProcess implements WorkerPort {
     const pending = this.#pending.get(id);
     if (pending === undefined) return;
     this.#pending.delete(id);
+    if (result !== "taken") this.#sessions.delete(id);
     pending.settled(result);
-    if (result !== "taken") this.#sessions--;
-    else if (!("encrypted" in pending.socket)) pending.socket.destroy();
+    // A TLS socket goes on here, as one end of its relay.
+    if (result === "taken" && !this.#relays.has(id)) pending.socket.destroy();
   }
 
   #ended(how: string): void {
-    for (const id of this.#pending.keys()) this.#settle(id, "failed");
+    for (const id of this.#pending.keys()) this.#settle(id, "lost");
     this.#events.ended(this, how);
   }
 }

@@ -12,6 +12,8 @@ export const HAND_OVER_VERSION = 1;
 export interface HandOverRecord {
   readonly type: "session";
   readonly version: number;
+  /** Milliseconds of the monotonic clock: a worker that comes to it later leaves it, the client has been told 421. */
+  readonly deadline: number;
   readonly facts: SessionFacts;
   readonly recipient: AcceptedRecipient;
   /** As smtp-server parsed it, with its DSN parameters. */
@@ -26,11 +28,13 @@ export function handOverRecord(
   facts: SessionFacts,
   recipient: AcceptedRecipient,
   address: SMTPServerAddress,
+  deadline: number,
   released: { readonly unread: Buffer; readonly unwritten: string },
 ): HandOverRecord {
   return {
     type: "session",
     version: HAND_OVER_VERSION,
+    deadline,
     facts,
     recipient,
     address,

@@ -5,14 +5,18 @@ import type { HandOverRecord } from "./record.ts";
 export type HandOverResult =
   /** The worker has the session; the front closes its own descriptor without a word on the wire. */
   | "taken"
-  /** It will not come to have it. */
+  /** It has not got the record, and will not. */
   | "failed"
-  /** It may have it and did not say so in time. */
+  /** It has ended, and may have had the session before. */
+  | "lost"
+  /** It may have it, and has not said so in time. */
   | "timedOut";
 
 export interface WorkerPort {
   /** Sessions that it has or is about to get. */
   readonly sessions: number;
+  /** Those of them whose socket stays with the front. */
+  readonly relays: number;
   /** `settled` is called once, later than this returns. */
   give(record: HandOverRecord, socket: Socket, settled: (result: HandOverResult) => void): void;
 }

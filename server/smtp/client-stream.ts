@@ -118,18 +118,23 @@ export class ClientStream {
    */
   release(): Released | undefined {
     const socket = this.#socket;
-    if (socket.destroyed || this.#isInputOver) return undefined;
+    if (socket.destroyed) return undefined;
     // A TLS socket stays with this process; a plain one would leave its unwritten bytes behind.
     if (!(socket instanceof TLSSocket) && socket.writableLength > 0) return undefined;
     this.#unlisten();
-    return { socket, unread: quiet(socket), unwritten: this.#out };
+    const unwritten = this.#out;
+    this.#out = "";
+    return { socket, unread: quiet(socket), unwritten };
   }
 
   /** What was released stays after all. */
   takeBack(): void {
+    if (this.#socket.destroyed) {
+      this.#owner.closed();
+      return;
+    }
     this.#listen();
     unquiet(this.#socket);
-    if (this.#socket.destroyed) this.#owner.closed();
   }
 
   #listen(): void {

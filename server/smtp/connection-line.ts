@@ -1,5 +1,6 @@
 /** What the log says of a connection that has ended. */
 import type { ConnectionLine } from "../log/lines.ts";
+import { monotonicMs } from "../monotonic.ts";
 import type { SessionEnd } from "./session-role.ts";
 import type { Session } from "./session.ts";
 
@@ -18,8 +19,14 @@ export function connectionLine(
     messages,
     refused: session.refusedRecipients,
     errors,
-    ms: Date.now() - session.startedAt,
+    ms: Math.round(monotonicMs() - session.startedAt),
     role,
     ...(cipher === undefined ? {} : { tls: `${cipher.version} ${cipher.name}` }),
   };
+}
+
+/** Of a connection that was refused before there was a session. */
+export function turnedAwayLine(session: string, client: string, end: SessionEnd): ConnectionLine {
+  const none = { helo: undefined, messages: 0, refused: 0, errors: 0, ms: 0 };
+  return { session, client, end, ...none, role: "front" };
 }

@@ -106,7 +106,11 @@ export class DataReader {
             at++;
             out[length++] = DOT;
             endLine(false);
-          } else this.#state = "text";
+          } else {
+            // Who ends lines otherwise has not doubled this dot.
+            if (!this.#afterCrlf) out[length++] = DOT;
+            this.#state = "text";
+          }
           break;
         case "dotCr":
           if (byte === LF && this.#afterCrlf) {

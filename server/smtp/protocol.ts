@@ -9,13 +9,14 @@ import { replyError } from "./replies.ts";
 
 export type Protocol = Listener["protocol"];
 
-type Done = (error?: Error | null) => void;
+/** With an error: refused. */
+export type RecipientDone = (error?: Error | null) => void;
 /** With one reply, or in LMTP with one for each recipient. */
 export type DataDone = (error: Error | null, message?: string | (string | Error)[]) => void;
 
 /** What smtp-server asks: one for each connection. */
 export interface ProtocolHandlers {
-  recipient(address: SMTPServerAddress, done: Done): void;
+  recipient(address: SMTPServerAddress, done: RecipientDone): void;
   data(done: DataDone): void;
 }
 
@@ -98,7 +99,6 @@ function changeable({ hostname, limits }: Config, hasTls: boolean) {
     name: hostname,
     heloResponse: "%s",
     size: limits.messageBytesMax,
-    maxRecipients: limits.recipientsMax,
     disabledCommands: hasTls ? NOT_OFFERED : [...NOT_OFFERED, "STARTTLS"],
   };
 }

@@ -11,13 +11,14 @@ export interface SessionCounts {
 
 /** Commands that bring a message forward; all others are idle ones. */
 const WORKING = new Set(["RCPT", "DATA", "QUIT"]);
-/** A connection that has just begun to send may be slow. */
-const DATA_GRACE_MS = 10_000;
+/** Recipients beyond the limit that are refused without being held against a client (RFC 5321 section 4.5.3.1.10). */
+const OVERSHOOT_MAX = 1_000;
 
 export class SessionLimits {
   #errors: number;
   #idleCommands: number;
   #messages: number;
+  #overshot = 0;
 
   constructor(counts: SessionCounts = { errors: 0, idleCommands: 0, messages: 0 }) {
     this.#errors = counts.errors;
@@ -52,14 +53,38 @@ export class SessionLimits {
     return this.#errors > limits.errorsSoft ? "slow" : undefined;
   }
 
+  /** One recipient too many: whether it is an error. */
+  overshoot(): boolean {
+    return ++this.#overshot > OVERSHOOT_MAX;
+  }
+
   message(): void {
     this.#messages++;
     this.#idleCommands = 0;
   }
 }
 
-/** `bytes` came in `ms` of DATA. */
-export function isTooSlow(bytes: number, ms: number, limits: Limits): boolean {
-  if (ms <= DATA_GRACE_MS) return false;
-  return bytes < ((ms - DATA_GRACE_MS) / 1000) * limits.dataBytesPerSecondMin;
+/** What a client owes, seen from outside. */
+export interface Waiting {
+  /** Since the session began. */
+  readonly sessionMs: number;
+  /** Since the client has owed a command, a handshake, or the reading of our replies. */
+  readonly waitedMs: number;
+  /** It owes none of these now: we are at work, or content comes, which has a rate of its own. */
+  readonly isOwedNothing: boolean;
+  /** It has sent a message and not begun another one. */
+  readonly isUnused: boolean;
+}
+
+/** Why a session has to end now. */
+export function overdue(
+  { sessionMs, waitedMs, isOwedNothing, isUnused }: Waiting,
+  limits: Limits,
+  isStress: boolean,
+): Reason | undefined {
+  if (sessionMs > limits.sessionMs) return "sessionTimeout";
+  if (isOwedNothing) return undefined;
+  const commandMs = isStress ? limits.stressCommandMs : limits.commandMs;
+  if (isUnused && waitedMs > Math.min(limits.unusedMs, commandMs)) return "unused";
+  return waitedMs > commandMs ? "commandTimeout" : undefined;
 }

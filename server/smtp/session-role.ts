@@ -32,15 +32,23 @@ export interface SessionRole {
   ended(session: Session, end: SessionEnd): void;
 }
 
-export type SessionEnd = Reason | "quit" | "closed" | "closedInData" | "handedOver";
+export type SessionEnd =
+  | Reason
+  | "quit"
+  | "closed"
+  | "closedInData"
+  /** smtp-server has ended it with a 421 of its own: HTTP. */
+  | "protocolError"
+  | "handedOver";
 
 /** A session as it stands between two commands. */
 export interface SessionFacts {
   readonly protocol: Protocol;
-  /** Milliseconds of the epoch. */
+  /** Milliseconds of the monotonic clock. */
   readonly startedAt: number;
   readonly connection: ConnectionFacts;
   readonly counts: SessionCounts;
+  readonly refusedRecipients: number;
 }
 
 /** A recipient that was accepted; address and DSN parameters as the client gave them. */

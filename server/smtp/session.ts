@@ -20,17 +20,19 @@
 import type { Socket } from "node:net";
 import type { CipherNameAndProtocol } from "node:tls";
 import type { SMTPServerAddress } from "smtp-server";
-import { assert } from "../../base/assert.ts";
+import { assert, InvariantError } from "../../base/assert.ts";
 import type { Verdict } from "../checks/checks.ts";
+import { monotonicMs } from "../monotonic.ts";
 import { ClientStream, type Released, type StreamOwner } from "./client-stream.ts";
 import { Connection, type ConnectionHost, type Endpoints } from "./connection.ts";
+import { declaredSize, Envelope } from "./envelope.ts";
+import { Intake } from "./intake.ts";
 import { LineGate } from "./line-gate.ts";
-import type { DataDone, Protocol, ProtocolHandlers } from "./protocol.ts";
-import { parseProxyHeader, PROXY_HEADER_BYTES_MAX } from "./proxy-header.ts";
+import type { DataDone, Protocol, ProtocolHandlers, RecipientDone } from "./protocol.ts";
+import { readProxyHeader } from "./proxy-header.ts";
 import { replies, replyError, type Reason, type Reply } from "./replies.ts";
-import { SessionLimits, type SessionCounts } from "./session-limits.ts";
+import { overdue, SessionLimits, type SessionCounts } from "./session-limits.ts";
 import type { SessionEnd, SessionFacts, SessionRecipient, SessionRole } from "./session-role.ts";
-import { Transfer } from "./transfer.ts";
 import { utf8Fault } from "./utf8.ts";
 
 type State = "proxy" | "greeting" | "command" | "data" | "tls" | "given" | "ended";
@@ -39,6 +41,8 @@ type State = "proxy" | "greeting" | "command" | "data" | "tls" | "given" | "ende
 const UNREAD_BYTES_MAX = 64 * 1024;
 /** After so many commands in a row other sessions have their turn. */
 const COMMANDS_IN_A_ROW = 100;
+/** First of the codes 4xx and 5xx. */
+const ERROR_DIGIT = 0x34;
 const SLOW_MS = 1_000;
 /** For the client to take the last reply and close. */
 const LINGER_MS = 5_000;
@@ -54,12 +58,13 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
   #connection: Connection | undefined;
   #endpoints: Endpoints;
   #state: State;
-  #recipients: SessionRecipient[] = [];
-  #mailboxes = 0;
-  #refusedRecipients = 0;
+  #envelope = new Envelope();
+  #intake: Intake | undefined;
+  #refusedRecipients: number;
   /** A command is carried out, content is taken, or a message is answered. */
   #isBusy = false;
-  #isAnswering = false;
+  /** Others have their turn first. */
+  #isTurnDue = false;
   /** The client has made many errors and waits. */
   #isSlowed = false;
   #isPumping = false;
@@ -70,7 +75,8 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
   /** Since when the client owes us something, or we linger. */
   #waitingSince: number;
   #isUsed = false;
-  #transfer: Transfer | undefined;
+  /** The reply that is written now is an error that is not held against the client. */
+  #isForgiven = false;
 
   private constructor(
     role: SessionRole,
@@ -82,6 +88,7 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
       endpoints: Endpoints;
       state: State;
       counts?: SessionCounts;
+      refusedRecipients?: number;
     },
   ) {
     this.#role = role;
@@ -89,10 +96,11 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
     this.protocol = first.protocol;
     this.startedAt = first.startedAt;
     this.limits = new SessionLimits(first.counts);
+    this.#refusedRecipients = first.refusedRecipients ?? 0;
     this.#endpoints = first.endpoints;
     this.#state = first.state;
     this.#gate = new LineGate(role.limits.commandBytesMax);
-    this.#waitingSince = Date.now();
+    this.#waitingSince = monotonicMs();
     this.#stream = new ClientStream(this, socket);
   }
 
@@ -103,7 +111,7 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
     options: { id: string; protocol: Protocol; endpoints: Endpoints; expectsProxyHeader: boolean },
   ): Session {
     const state = options.expectsProxyHeader ? "proxy" : "greeting";
-    const session = new Session(role, socket, { ...options, startedAt: Date.now(), state });
+    const session = new Session(role, socket, { ...options, startedAt: monotonicMs(), state });
     if (state === "greeting") session.#admit();
     return session;
   }
@@ -127,7 +135,7 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
     const server = role.protocols.server(own.protocol);
     session.#connection = Connection.restore(server, session, connection, first.address);
     role.protocols.attach(session.#connection.session, session);
-    session.#accept(first);
+    session.#envelope.add(first);
     if (unread.length > 0) session.#gate.push(unread);
     session.#pump();
     return session;
@@ -169,35 +177,34 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
   }
 
   get recipients(): readonly SessionRecipient[] {
-    return this.#recipients;
+    return this.#envelope.recipients;
   }
 
   get facts(): SessionFacts {
-    const { protocol, startedAt } = this;
-    return { protocol, startedAt, connection: this.connection.facts(), counts: this.limits.counts };
+    const { protocol, startedAt, refusedRecipients } = this;
+    const connection = this.connection.facts();
+    return { protocol, startedAt, connection, counts: this.limits.counts, refusedRecipients };
   }
 
   /** Time has passed. */
   tick(now: number): void {
-    const waited = now - this.#waitingSince;
-    if (this.#state === "given") return;
+    if (this.#state === "given" || this.#intake?.isAnswering === true) return;
+    const waitedMs = now - this.#waitingSince;
     if (this.#state === "ended") {
-      if (waited > LINGER_MS) this.#stream.destroy();
+      if (waitedMs > LINGER_MS) this.#stream.destroy();
       return;
     }
     const { limits, isStress } = this.#role;
-    if (this.#isAnswering) return;
-    if (now - this.startedAt > limits.sessionMs) this.refuse("sessionTimeout");
-    else if (this.#transfer !== undefined) {
-      if (this.#transfer.isTooSlow(now, limits)) this.refuse("dataTooSlow");
-    } else if (!this.#isBusy || this.#stream.isFull) {
-      const commandMs = isStress ? limits.stressCommandMs : limits.commandMs;
-      const isUnused = this.#isUsed && this.#recipients.length === 0;
-      const unusedMs = Math.min(limits.unusedMs, commandMs);
-      if (waited > (isUnused ? unusedMs : commandMs)) {
-        this.refuse(isUnused ? "unused" : "commandTimeout");
-      }
-    }
+    const isAtWork = this.#isBusy && this.#state !== "tls" && !this.#stream.isFull;
+    const waiting = {
+      sessionMs: now - this.startedAt,
+      waitedMs,
+      isOwedNothing: isAtWork || this.#state === "data",
+      isUnused: this.#isUsed && this.#envelope.recipients.length === 0,
+    };
+    const isTooSlow = this.#intake?.isTooSlow(now, limits) === true;
+    const reason = isTooSlow ? "dataTooSlow" : overdue(waiting, limits, isStress);
+    if (reason !== undefined) this.refuse(reason);
   }
 
   /** Ends as soon as no message is under way. */
@@ -236,9 +243,14 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
     this.#report("handedOver");
   }
 
-  /** What was released could not be given: the client is told, and the connection ends. */
-  givenInVain(reason: Reason): void {
+  /**
+   * What was released could not be given: the client is told, and the connection ends. `unwritten`: the replies that were
+   * released, if it is certain that nobody else has written them. A second 250 would be taken for the answer to
+   * whatever the client has sent since; a 421 is right anywhere.
+   */
+  givenInVain(reason: Reason, unwritten: string): void {
     this.#state = "command";
+    this.#stream.write(unwritten);
     this.#stream.takeBack();
     this.refuse(reason);
   }
@@ -247,7 +259,9 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
 
   write(reply: string): void {
     this.#stream.write(reply);
-    if (this.#state !== "command" || reply.charCodeAt(0) < 0x34) return;
+    if (this.#state !== "command" || reply.charCodeAt(0) < ERROR_DIGIT) return;
+    if (this.#isForgiven) return;
+    if (reply.startsWith("421")) this.#end ??= "protocolError";
     const verdict = this.limits.error(this.#role.limits, this.#role.isStress);
     if (verdict === "end") this.refuse("tooManyErrors");
     else if (verdict === "slow") this.#slowDown();
@@ -258,15 +272,17 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
     this.#end ??= "quit";
     this.#abortMessage();
     this.#state = "ended";
-    this.#waitingSince = Date.now();
-    this.#stream.end(this.#end === "quit" && this.#gate.length === 0);
+    this.#waitingSince = monotonicMs();
+    // A reset, which what still comes would cause, may take the reply to a message with it.
+    const isPolite = this.#end === "quit" && this.#gate.length === 0;
+    this.#stream.end(isPolite && this.limits.messages === 0);
   }
 
   startTls(): void {
     // What came in the clear behind STARTTLS is never looked at (RFC 3207 section 4.2).
     this.#gate.takeRest();
     this.#state = "tls";
-    this.#waitingSince = Date.now();
+    this.#waitingSince = monotonicMs();
     this.#stream.startTls(this.#role.secureContext(), (cipher) => {
       if (this.#state !== "tls") return;
       this.#state = "command";
@@ -276,8 +292,7 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
   }
 
   resetTransaction(): void {
-    this.#recipients = [];
-    this.#mailboxes = 0;
+    this.#envelope = new Envelope();
   }
 
   mayXclient(address: string): boolean {
@@ -286,20 +301,27 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
 
   // Called by the protocol's handlers.
 
-  recipient(address: SMTPServerAddress, done: (error?: Error | null) => void): void {
+  recipient(address: SMTPServerAddress, done: RecipientDone): void {
+    const { recipients, mailboxes } = this.#envelope;
+    if (recipients.length >= this.#role.limits.recipientsMax) {
+      this.#isForgiven = !this.limits.overshoot();
+      this.#refuseRecipient("tooManyRecipients", done);
+      this.#isForgiven = false;
+      return;
+    }
     const settle = (verdict: Verdict): void => this.#judged(verdict, address, done);
     const verdict = this.#role.recipient({
       clientAddress: this.clientAddress,
       address: address.address,
-      sizeBytes: sizeOf(this.connection),
-      mailboxes: this.#mailboxes,
+      sizeBytes: declaredSize(this.connection.session.envelope),
+      mailboxes,
     });
     if (!(verdict instanceof Promise)) settle(verdict);
     else verdict.then(settle).catch((error: unknown) => this.#failed(error));
   }
 
   data(done: DataDone): void {
-    this.#transfer = new Transfer(this.#role.message(this), done);
+    this.#intake = new Intake(this.#role.message(this), done);
     this.#state = "data";
   }
 
@@ -354,7 +376,7 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
     this.#connection = connection;
     this.#role.protocols.attach(connection.session, this);
     connection.greet();
-    this.#waitingSince = Date.now();
+    this.#waitingSince = monotonicMs();
     this.#pump();
   }
 
@@ -365,12 +387,16 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
     while (!this.#isWaiting()) {
       if (this.#state === "command") {
         if (commands++ === COMMANDS_IN_A_ROW) {
-          setImmediate(() => this.#pump());
+          this.#isTurnDue = true;
+          setImmediate(() => {
+            this.#isTurnDue = false;
+            this.#pump();
+          });
           break;
         }
         if (!this.#command()) break;
       } else if (this.#state === "data") {
-        if (!this.#content(this.#transfer!)) break;
+        if (!this.#content(this.#intake!)) break;
       } else if (this.#state === "proxy") {
         if (!this.#proxyHeader()) break;
       } else break;
@@ -385,7 +411,7 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
   #command(): boolean {
     const command = this.#gate.next();
     if (command === undefined) return false;
-    this.#waitingSince = Date.now();
+    this.#waitingSince = monotonicMs();
     if (command.kind === "bareNewline") return this.#complain("commandBareNewline");
     if (command.kind === "tooLong") return this.#complain("commandTooLong");
     const { line } = command;
@@ -399,7 +425,7 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
     this.#isBusy = true;
     this.connection.command(line, () => {
       this.#isBusy = false;
-      this.#waitingSince = Date.now();
+      this.#waitingSince = monotonicMs();
       this.#endIfDrained();
       if (!this.#isPumping) this.#pump();
     });
@@ -413,19 +439,17 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
   }
 
   /** One piece of content; false when there is none. */
-  #content(transfer: Transfer): boolean {
+  #content(intake: Intake): boolean {
     const bytes = this.#gate.takeRest();
     if (bytes.length === 0) return false;
-    const { rest, taken, isEnd } = transfer.take(bytes);
+    const { rest, settled } = intake.take(bytes);
     if (rest !== undefined) this.#gate.push(rest);
-    if (taken === undefined && !isEnd) return true;
+    if (settled === undefined) return true;
     this.#isBusy = true;
-    this.#isAnswering = isEnd;
-    const settled = isEnd ? this.#answer(transfer, taken) : taken!;
     settled
       .then(() => {
         this.#isBusy = false;
-        this.#isAnswering = false;
+        if (intake.isAnswering) this.#answer(intake);
         this.#endIfDrained();
         this.#pump();
       })
@@ -433,64 +457,53 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
     return true;
   }
 
-  async #answer(transfer: Transfer, taken: Promise<void> | undefined): Promise<void> {
-    await taken;
-    const results = await transfer.finish();
-    this.#transfer = undefined;
+  #answer(intake: Intake): void {
+    this.#intake = undefined;
     this.limits.message();
     this.#isUsed = true;
     // The client may have gone: its reply goes nowhere, the message stays.
     if (this.#state !== "data") return;
-    transfer.answer(results, this.protocol);
+    intake.answer(this.protocol);
     this.#state = "command";
-    this.#waitingSince = Date.now();
+    this.#waitingSince = monotonicMs();
   }
 
   /** The header's line goes past the gate: it has a limit of its own, and bytes behind it are early. */
   #proxyHeader(): boolean {
     const bytes = this.#gate.takeRest();
-    const end = bytes.indexOf("\r\n");
-    if (end === -1 && bytes.length <= PROXY_HEADER_BYTES_MAX - 2) {
+    const header = readProxyHeader(bytes);
+    if (header.kind === "incomplete") {
       if (bytes.length > 0) this.#gate.push(bytes);
       return false;
     }
-    const header = parseProxyHeader(bytes.toString("latin1", 0, Math.max(end, 0)));
-    if (header.kind === "invalid" || end + 2 > PROXY_HEADER_BYTES_MAX) {
+    if (header.kind === "invalid") {
       this.refuse("proxyHeaderInvalid");
       return false;
     }
-    if (header.kind === "client") {
-      const { address: remoteAddress, port: remotePort, localAddress, localPort } = header;
-      this.#endpoints = { remoteAddress, remotePort, localAddress, localPort };
-    }
+    if (header.kind === "client") this.#endpoints = header.endpoints;
     this.#admit();
-    const early = bytes.subarray(end + 2);
+    const early = bytes.subarray(bytes.indexOf("\n") + 1);
     if (early.length > 0) this.received(early);
     return false;
   }
 
-  #judged(
-    verdict: Verdict,
-    address: SMTPServerAddress,
-    done: (error?: Error | null) => void,
-  ): void {
+  #judged(verdict: Verdict, address: SMTPServerAddress, done: RecipientDone): void {
     // The client may have gone while its recipient was looked up.
     if (this.#state !== "command") return;
     if (verdict.kind === "refused") {
-      this.#refusedRecipients++;
-      this.#role.refused(verdict.reason);
-      done(replyError(verdict.reason));
+      this.#refuseRecipient(verdict.reason, done);
       return;
     }
     const { recipient } = verdict;
     if (this.#role.give(this, recipient, address)) return;
-    this.#accept({ recipient, address });
+    this.#envelope.add({ recipient, address });
     done();
   }
 
-  #accept(accepted: SessionRecipient): void {
-    this.#recipients.push(accepted);
-    this.#mailboxes += accepted.recipient.mailboxes.length;
+  #refuseRecipient(reason: Reason, done: RecipientDone): void {
+    this.#refusedRecipients++;
+    this.#role.refused(reason);
+    done(replyError(reason));
   }
 
   #slowDown(): void {
@@ -503,12 +516,12 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
   }
 
   #isWaiting(): boolean {
-    return this.#isBusy || this.#isSlowed || this.#stream.isFull;
+    return this.#isBusy || this.#isSlowed || this.#isTurnDue || this.#stream.isFull;
   }
 
   #endIfDrained(): void {
     if (!this.#isDraining || this.#isBusy || this.#state === "data") return;
-    if (this.#recipients.length === 0) this.refuse("shuttingDown");
+    if (this.#envelope.recipients.length === 0) this.refuse("shuttingDown");
   }
 
   /** Reads on, or not; a client that has closed its side is done when its commands are. */
@@ -527,10 +540,8 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
   }
 
   #abortMessage(): void {
-    // A message that is being answered is left alone: it may be durable already.
-    if (this.#isAnswering) return;
-    this.#transfer?.abort();
-    this.#transfer = undefined;
+    this.#intake?.abort();
+    if (this.#intake?.isAnswering !== true) this.#intake = undefined;
   }
 
   #report(end: SessionEnd): void {
@@ -539,10 +550,16 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
     this.#role.ended(this, end);
   }
 
-  /** A fault of this program: it ends this session alone. */
+  /** A fault of this program: it ends this session alone, but a broken invariant ends the process. */
   #failed(error: unknown): void {
+    if (error instanceof InvariantError) {
+      process.nextTick(() => {
+        throw error;
+      });
+      return;
+    }
     this.#role.failed(this, error);
-    this.#isAnswering = false;
+    this.#intake = undefined;
     this.refuse("internalError");
   }
 }
@@ -550,11 +567,4 @@ export class Session implements ConnectionHost, ProtocolHandlers, StreamOwner {
 function nameOf(line: Buffer): string {
   const end = line.indexOf(0x20);
   return line.toString("latin1", 0, end === -1 ? line.length : end).toUpperCase();
-}
-
-/** SIZE of MAIL (RFC 1870), 0 if it was not given. */
-function sizeOf({ session }: Connection): number {
-  const { mailFrom } = session.envelope;
-  const args = mailFrom === false ? false : mailFrom.args;
-  return Number((args as Record<string, unknown> | false)?.["SIZE" as never] ?? 0);
 }

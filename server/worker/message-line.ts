@@ -3,7 +3,7 @@ import type { MessageLine } from "../log/lines.ts";
 import type { Session } from "../smtp/session.ts";
 import type { MessageReport } from "./message.ts";
 
-export function messageLine(session: Session, report: MessageReport, ms: number): MessageLine {
+export function messageLine(session: Session, report: MessageReport): MessageLine {
   const { transaction, stored, facts } = report;
   return {
     session: session.id,
@@ -16,7 +16,7 @@ export function messageLine(session: Session, report: MessageReport, ms: number)
     bytes: report.bytes,
     storedBytes: stored?.storedBytes ?? 0,
     commitMs: Math.round((stored?.commitMs ?? 0) * 1000) / 1000,
-    ms,
+    ms: report.ms,
     messageId: facts.messageId,
     subject: facts.subject,
     parts: facts.parts,

@@ -4,6 +4,7 @@ import type { Delivery, MessageDelivery } from "../delivery/delivery.ts";
 import type { Outcome, Stored } from "../delivery/outcome.ts";
 import type { Transaction } from "../delivery/transaction.ts";
 import { FactsReader, type MessageFacts } from "../facts/facts.ts";
+import { monotonicMs } from "../monotonic.ts";
 import type { DataReader } from "../smtp/data-reader.ts";
 import type { MessageResult, MessageSink } from "../smtp/message-sink.ts";
 import type { Protocol } from "../smtp/protocol.ts";
@@ -16,6 +17,10 @@ export interface MessageReport {
   /** As received. */
   readonly bytes: number;
   readonly stored: Stored | undefined;
+  /** Recipients that have it. */
+  readonly recipientsStored: number;
+  /** From DATA to the answer. */
+  readonly ms: number;
   /** Why it was refused, for the log. */
   readonly detail: string | undefined;
   readonly facts: MessageFacts;
@@ -28,6 +33,7 @@ export class WorkerMessage implements MessageSink {
   readonly #delivery: MessageDelivery;
   readonly #facts = new FactsReader();
   readonly #ended: (report: MessageReport | undefined) => void;
+  readonly #since = monotonicMs();
   #refusal: Reason | undefined;
 
   /** `ended` is called once: with what was answered, or without anything for a message that was not. */
@@ -56,7 +62,14 @@ export class WorkerMessage implements MessageSink {
 
   async end(read: DataReader): Promise<readonly MessageResult[]> {
     this.#check(read);
-    const outcomes = await this.#finish();
+    let outcomes: readonly (Outcome | RefusedHere)[];
+    try {
+      outcomes = await this.#finish();
+    } catch (error) {
+      this.#ended(undefined);
+      throw error;
+    }
+    const ms = Math.round(monotonicMs() - this.#since);
     const [first] = outcomes;
     const stored = outcomes.find((outcome) => outcome.kind === "stored")?.stored;
     const refused = outcomes.find((outcome) => outcome.kind === "refused");
@@ -67,6 +80,8 @@ export class WorkerMessage implements MessageSink {
         result: stored === undefined && first?.kind === "refused" ? first.reason : "stored",
         bytes: read.bytes,
         stored,
+        recipientsStored: this.#recipientsStored(outcomes),
+        ms,
         detail: refused?.detail,
         facts,
       });
@@ -101,6 +116,12 @@ export class WorkerMessage implements MessageSink {
     }
     if (this.#protocol === "lmtp") return this.#delivery.finish({ each: true });
     return [await this.#delivery.finish()];
+  }
+
+  /** SMTP has one outcome for all. */
+  #recipientsStored(outcomes: readonly (Outcome | RefusedHere)[]): number {
+    const stored = outcomes.filter(({ kind }) => kind === "stored").length;
+    return this.#protocol === "lmtp" ? stored : stored * this.#transaction.recipients.length;
   }
 
   #result(outcome: Outcome | RefusedHere): MessageResult {

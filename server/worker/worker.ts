@@ -12,6 +12,7 @@ import type { Delivery } from "../delivery/delivery.ts";
 import { AddressList } from "../front/address-list.ts";
 import { HAND_OVER_VERSION, unreadOf, type HandOverRecord } from "../hand-over/record.ts";
 import type { Log } from "../log/log.ts";
+import { monotonicMs } from "../monotonic.ts";
 import type { Counters } from "../metrics/counters.ts";
 import { connectionLine } from "../smtp/connection-line.ts";
 import type { MessageSink } from "../smtp/message-sink.ts";
@@ -79,8 +80,13 @@ export class Worker implements SessionRole {
     this.protocols.configure(settings.config, false);
   }
 
-  take(record: HandOverRecord, socket: Socket): void {
+  /** False: it came too late, and its client has been told so. */
+  take(record: HandOverRecord, socket: Socket): boolean {
     assert(record.version === HAND_OVER_VERSION, "front and worker are of one version");
+    if (monotonicMs() > record.deadline) {
+      socket.destroy();
+      return false;
+    }
     const { facts, recipient, address, unwritten } = record;
     const session = Session.resume(
       this,
@@ -91,6 +97,7 @@ export class Worker implements SessionRole {
     );
     this.#sessions.add(session);
     if (this.#isDraining) session.drain();
+    return true;
   }
 
   /** Called a few times a second. */
@@ -126,10 +133,9 @@ export class Worker implements SessionRole {
   message(session: Session): MessageSink {
     this.#underWay++;
     const { config, delivery } = this.#settings;
-    const began = Date.now();
     const transaction = transactionOf(session);
     return new WorkerMessage(config, delivery, session.protocol, transaction, (report) =>
-      this.#ended(session, report, Date.now() - began),
+      this.#ended(session, report),
     );
   }
 
@@ -153,13 +159,12 @@ export class Worker implements SessionRole {
     this.#services.onEnded(session.id);
   }
 
-  #ended(session: Session, report: MessageReport | undefined, ms: number): void {
+  #ended(session: Session, report: MessageReport | undefined): void {
     this.#underWay--;
     this.#messages++;
     if (report === undefined) return;
-    const { transaction, stored, result } = report;
-    const recipients = transaction.recipients.length;
+    const { stored, result, recipientsStored: recipients } = report;
     this.#services.counters.message(result, stored && { recipients, ...stored });
-    this.#services.log.message(messageLine(session, report, ms));
+    this.#services.log.message(messageLine(session, report));
   }
 }

@@ -4,6 +4,7 @@
  */
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { once } from "node:events";
+import type { SecureContext } from "node:tls";
 import type { Config } from "../../server/config/config.ts";
 import type { Delivery } from "../../server/delivery/delivery.ts";
 import { Front } from "../../server/front/front.ts";
@@ -12,6 +13,7 @@ import type { HandOverRecord } from "../../server/hand-over/record.ts";
 import type { HandOverResult, WorkerPort } from "../../server/hand-over/worker-port.ts";
 import type { ConnectionLine, MessageLine } from "../../server/log/lines.ts";
 import type { Log } from "../../server/log/log.ts";
+import { monotonicMs } from "../../server/monotonic.ts";
 import { Counters } from "../../server/metrics/counters.ts";
 import type { Protocol } from "../../server/smtp/protocol.ts";
 import { Protocols } from "../../server/smtp/protocol.ts";
@@ -25,6 +27,7 @@ export interface InProcessOptions {
   readonly delivery: Delivery;
   /** What becomes of a hand-over; undefined: it is taken. */
   readonly onGive?: () => HandOverResult | undefined;
+  readonly secureContext?: SecureContext | undefined;
 }
 
 export class InProcessServer {
@@ -40,12 +43,17 @@ export class InProcessServer {
     this.front = front;
     this.worker = worker;
     this.#timer = setInterval(() => {
-      front.tick(Date.now());
-      worker.tick(Date.now());
+      front.tick(monotonicMs());
+      worker.tick(monotonicMs());
     }, TICK_MS);
   }
 
-  static async start({ config, delivery, onGive }: InProcessOptions): Promise<InProcessServer> {
+  static async start({
+    config,
+    delivery,
+    onGive,
+    secureContext,
+  }: InProcessOptions): Promise<InProcessServer> {
     const checks = await loadChecks(config);
     const lines: InProcessServer[] = [];
     const log = logTo(() => lines[0]!);
@@ -61,26 +69,26 @@ export class InProcessServer {
     );
     const port: WorkerPort = {
       sessions: 0,
+      relays: 0,
       give: (record, socket, settled) => {
         const result = onGive?.() ?? "taken";
         const copy = JSON.parse(JSON.stringify(record)) as HandOverRecord;
         setImmediate(() => {
           settled(result);
           if (result !== "taken") return;
-          worker.take(copy, socket);
-          unquiet(socket);
+          if (worker.take(copy, socket)) unquiet(socket);
         });
       },
     };
     const front: Front = new Front(
       {
-        protocols: new Protocols(config, false),
+        protocols: new Protocols(config, secureContext !== undefined),
         workers: { ports: [port] },
         log,
         counters,
         onStress: (isOn) => (worker.isStress = isOn),
       },
-      { config, checks, secureContext: undefined },
+      { config, checks, secureContext },
     );
     const server = new InProcessServer(front, worker);
     lines.push(server);
