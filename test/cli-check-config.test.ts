@@ -7,7 +7,10 @@ import { onespool } from "./cli-process.ts";
 const directory = mkdtempSync(join(tmpdir(), "onespool-check-config-"));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));
 const file = join(directory, "server.toml");
-const good = '[recipients]\ndomains = ["example.test"]\nusers = ["alice"]\n';
+const recipients = '[recipients]\ndomains = ["example.test"]\nusers = ["alice"]\n';
+// Root is warned about the default account.
+const isRoot = process.getuid?.() === 0;
+const good = `${isRoot ? 'user = "daemon"' : ""}\n${recipients}`;
 
 t.test("a good configuration is fine", async (t) => {
   writeFileSync(file, good);
@@ -27,8 +30,8 @@ t.test("what is wrong ends with 1 and a line for each problem", async (t) => {
   t.strictSame(await onespool("check-config", file), {
     code: 1,
     stdout: "",
-    stderr: `onespool: ${file}:5: limits.recipients_max: must be a whole number from 1 to 10000, not "many"
-onespool: ${file}:6: limits.messages: no such key; did you mean messages_max?
+    stderr: `onespool: ${file}:6: limits.recipients_max: must be a whole number from 1 to 10000, not "many"
+onespool: ${file}:7: limits.messages: no such key; did you mean messages_max?
 `,
   });
   const missing = join(directory, "missing.toml");
@@ -44,7 +47,7 @@ t.test("warnings do not fail", async (t) => {
   t.match(await onespool("check-config", file), {
     code: 0,
     stdout: `${file}: fine\n`,
-    stderr: `onespool: warning: ${file}:5: limits.recipients_max: RFC 5321`,
+    stderr: `onespool: warning: ${file}:6: limits.recipients_max: RFC 5321`,
   });
 });
 

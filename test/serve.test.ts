@@ -215,7 +215,7 @@ t.test(
     t.equal(await taken.server.end(), 1);
     t.match(
       taken.server.stderr,
-      new RegExp(`^onespool: .*127\\.0\\.0\\.1 port ${port}: another program listens there\n$`),
+      new RegExp(`\nonespool: .*127\\.0\\.0\\.1 port ${port}: another program listens there\n$`),
     );
     t.notOk(isMounted(taken.mount));
 

@@ -54,6 +54,7 @@ class TestChild extends EventEmitter {
   exit(code: number): void {
     this.exitCode = code;
     this.emit("exit", code, null);
+    this.emit("close", code, null);
   }
 }
 

@@ -154,6 +154,9 @@ function checkUser({ config, isRoot, problem, warn }: Subject): void {
   } else if (recipients.owner?.uid === account.uid) {
     const text = `is the owner of the mailboxes too: front and workers could read them`;
     warn(["user"], `${user} ${text}`);
+  } else if (isRoot && user === "nobody") {
+    const text = "whatever else runs as nobody can deliver to every mailbox";
+    warn(["user"], `${text}: give the server an account of its own`);
   }
 }
 
@@ -187,6 +190,18 @@ function checkReadable({ config, isRoot, warn }: Subject): void {
   }
 }
 
+/** In such a directory the account could put another file in the place of the log, which root writes to. */
+function checkLogDirectory({ config, isRoot, warn }: Subject): void {
+  const { file } = config.log;
+  const account = isRoot && config.user !== undefined ? findAccount(config.user) : undefined;
+  if (account === undefined || file === undefined || isInSpool(config, file)) return;
+  const directory = dirname(file);
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) return;
+  if (mayUse(account, groupsOf(account), directory, 2)) {
+    warn(["log", "file"], `${directory}: ${account.name} should not be able to write there`);
+  }
+}
+
 function checkAdvice({ config, warn }: Subject): void {
   const { recipientsMax } = config.limits;
   if (recipientsMax < 100) {
@@ -203,5 +218,6 @@ export const checks: readonly Check[] = [
   { reads: ["spool", "log"], run: checkLog },
   { reads: ["user", "recipients"], run: checkUser },
   { reads: ["spool", "user", "recipients", "tls", "log"], run: checkReadable },
+  { reads: ["spool", "user", "log"], run: checkLogDirectory },
   { reads: ["limits"], run: checkAdvice },
 ];

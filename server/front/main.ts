@@ -2,15 +2,16 @@
  * The program of the front process: a child of the supervisor, which sends it its configuration. It binds, gives up
  * its privileges, starts its workers, and ends when the supervisor is gone or has told it to.
  */
-import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createSecureContext, type SecureContext } from "node:tls";
-import type { Config, Listener } from "../config/config.ts";
+import { assertNever } from "../../base/assert.ts";
+import type { Config } from "../config/config.ts";
 import { createLog, type Log } from "../log/log.ts";
 import { MESSAGES_VERSION, type FromFront, type TlsMaterial, type ToFront } from "../messages.ts";
 import { Counters } from "../metrics/counters.ts";
-import type { CountersSnapshot } from "../metrics/snapshot.ts";
+import { readSnapshot } from "../metrics/read-snapshot.ts";
 import { Totals } from "../metrics/totals.ts";
+import { monotonicMs } from "../monotonic.ts";
 import { Protocols } from "../smtp/protocol.ts";
 import { COUNTERS_MS, TICK_MS } from "../ticks.ts";
 import { loadChecks } from "../worker/settings.ts";
@@ -28,6 +29,10 @@ function tell(message: FromFront, then: () => void = () => undefined): void {
   else then();
 }
 
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 function secureContextOf(tls: TlsMaterial | undefined): SecureContext | undefined {
   if (tls === undefined) return undefined;
   return createSecureContext({ cert: tls.certificate, key: tls.key, minVersion: "TLSv1.2" });
@@ -43,14 +48,17 @@ class FrontProgram {
   readonly #totals = new Totals<WorkerProcess | typeof OWN>();
   readonly #listeners = new Listeners();
   #log: Log | undefined;
+  /** What holds: the last one that could be used. */
+  #config: Config | undefined;
   #front: Front | undefined;
   #workers: WorkerProcesses | undefined;
   #hasNews = false;
   #isDraining = false;
 
+  /** Not before the one before it has returned. */
   async configure(config: Config, tls: TlsMaterial | undefined): Promise<void> {
-    if (this.#log === undefined) await this.#start(config, tls);
-    else await this.#reload(config, tls);
+    if (this.#config === undefined) await this.#start(config, tls);
+    else await this.#reload(this.#config, config, tls);
   }
 
   /** Accepts no more, and ends when all sessions have. */
@@ -61,17 +69,15 @@ class FrontProgram {
     this.#front?.drain();
     while ((this.#front?.open ?? 0) > 0) await sleep(TICK_MS);
     await this.#workers?.drain();
-    this.#push();
-    process.exit(0);
+    this.#push(() => process.exit(0));
   }
 
   async #start(config: Config, tls: TlsMaterial | undefined): Promise<void> {
     const settings = await loadSettings(config, tls);
-    // Who comes before the workers are there waits for them.
-    const early: [Socket, Listener][] = [];
-    await this.#listeners.listen(config.listen, (socket, listener) => {
-      if (this.#front === undefined) early.push([socket, listener]);
-      else this.#front.accept(socket, listener);
+    await this.#listeners.listen(config.listen, {
+      earlyMax: config.limits.connectionsMax,
+      failed: ({ address, port }, error) =>
+        this.#log?.error("accept failed", { address, port, error: String(error) }),
     });
     if (config.user !== undefined) dropPrivileges(config.user);
     const log = createLog(config.log, "front");
@@ -80,9 +86,10 @@ class FrontProgram {
       closed: (ids) => this.#front?.workerClosed(ids),
       counters: (worker, counters) => {
         this.#hasNews = true;
-        this.#totals.update(worker, counters as CountersSnapshot);
+        this.#totals.update(worker, readSnapshot(counters));
       },
       ended: (worker) => {
+        this.#hasNews = true;
         this.#totals.retire(worker as WorkerProcess);
         this.#front?.workerEnded(worker);
       },
@@ -100,9 +107,10 @@ class FrontProgram {
       settings,
     );
     this.#front = front;
-    for (const [socket, listener] of early) front.accept(socket, listener);
+    this.#config = config;
+    this.#listeners.open((socket, listener) => front.accept(socket, listener));
     setInterval(() => {
-      const now = Date.now();
+      const now = monotonicMs();
       front.tick(now);
       workers.tick(now);
       this.#counters.setQueue("handOver", workers.pending);
@@ -111,41 +119,67 @@ class FrontProgram {
     tell({ type: "ready", listening: this.#listeners.bound });
   }
 
-  async #reload(config: Config, tls: TlsMaterial | undefined): Promise<void> {
+  async #reload(before: Config, config: Config, tls: TlsMaterial | undefined): Promise<void> {
     try {
       const settings = await loadSettings(config, tls);
       this.#log?.configure(config.log);
       this.#front?.configure(settings);
       this.#workers?.configure(config);
+      this.#config = config;
       tell({ type: "reloaded", problem: undefined });
     } catch (error) {
-      tell({ type: "reloaded", problem: String(error) });
+      this.#reopenLogs(before);
+      tell({ type: "reloaded", problem: messageOf(error) });
     }
   }
 
-  #push(): void {
+  /** A rotation may be why a reload came that cannot be used otherwise. */
+  #reopenLogs(config: Config): void {
+    try {
+      this.#log?.configure(config.log);
+    } catch (error) {
+      this.#log?.error("log file", { error: messageOf(error) });
+    }
+    this.#workers?.configure(config);
+  }
+
+  #push(then: () => void = () => undefined): void {
     const own = this.#counters.snapshot();
-    if (own === undefined && !this.#hasNews) return;
+    if (own === undefined && !this.#hasNews) {
+      then();
+      return;
+    }
     this.#hasNews = false;
     this.#totals.update(OWN, own);
-    tell({ type: "counters", counters: this.#totals.sum() });
+    tell({ type: "counters", counters: this.#totals.sum() }, then);
   }
 }
 
 const program = new FrontProgram();
+let configured = Promise.resolve();
+
+async function configure(config: Config, tls: TlsMaterial | undefined): Promise<void> {
+  try {
+    await program.configure(config, tls);
+  } catch (error) {
+    // Whatever waits behind it must not begin.
+    await new Promise<never>(() => {
+      tell({ type: "failed", message: messageOf(error) }, () => process.exit(EXIT_FAILED));
+    });
+  }
+}
 
 process.on("message", (message: ToFront) => {
   switch (message.type) {
     case "configure":
       if (message.version !== MESSAGES_VERSION) process.exit(EXIT_FAILED);
-      program.configure(message.config, message.tls).catch((error: unknown) => {
-        const text = error instanceof Error ? error.message : String(error);
-        tell({ type: "failed", message: text }, () => process.exit(EXIT_FAILED));
-      });
+      configured = configured.then(() => configure(message.config, message.tls));
       break;
     case "drain":
       void program.drain();
       break;
+    default:
+      assertNever(message);
   }
 });
 process.on("disconnect", () => void program.drain());

@@ -56,7 +56,10 @@ export class WorkerProcess implements WorkerPort {
       env: { ...process.env, UV_THREADPOOL_SIZE: POOL_THREADS },
     });
     this.#child.on("message", (message) => this.#heard(message as FromWorker));
-    this.#child.once("exit", (code, signal) => this.#ended(signal ?? `exit code ${code}`));
+    // Not "exit": its last words may come after that.
+    this.#child.once("close", (code, signal) => {
+      if (this.pid !== undefined) this.#ended(signal ?? `exit code ${code}`);
+    });
     this.#child.once("error", (error) => {
       if (this.#child.pid === undefined) this.#ended(error.message);
     });
@@ -85,7 +88,7 @@ export class WorkerProcess implements WorkerPort {
   }
 
   tell(message: ToWorker): void {
-    // Its end is told by "exit".
+    // Its end is told by "close".
     if (this.#child.connected) this.#child.send(message, () => undefined);
   }
 

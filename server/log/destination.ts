@@ -4,24 +4,33 @@
  * under way when the process ends. Lines that cannot be written (a full disk) are kept up to 4 MiB and dropped
  * beyond; a log never ends the server.
  */
-import { closeSync, openSync } from "node:fs";
+import { constants, openSync } from "node:fs";
 import { pino } from "pino";
 
 const FLUSH_MS = 200;
 const GATHERED_LENGTH_MAX = 4_096;
 const KEPT_BYTES_MAX = 4 * 1024 * 1024;
 const FILE_MODE = 0o640;
+/** The supervisor opens it as root: a link that somebody has put in its place must not lead root elsewhere. */
+const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
+const FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW;
 const STDOUT = 1;
 
 type Destination = ReturnType<typeof pino.destination>;
 
+function openFile(file: string): number {
+  try {
+    return openSync(file, FLAGS, FILE_MODE);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ELOOP") throw error;
+    throw new Error(`${file} is a symbolic link`, { cause: error });
+  }
+}
+
 function open(file: string | undefined): Destination {
-  const destination = pino.destination({
-    dest: file ?? STDOUT,
-    sync: true,
-    maxLength: KEPT_BYTES_MAX,
-    mode: FILE_MODE,
-  });
+  const dest = file === undefined ? STDOUT : openFile(file);
+  const destination = pino.destination({ dest, sync: true, maxLength: KEPT_BYTES_MAX });
   // The next write tries again.
   destination.on("error", () => undefined);
   return destination;
@@ -59,9 +68,9 @@ export class LogDestination {
   reopen(file: string | undefined): void {
     this.flush();
     if (file === undefined && this.#file === undefined) return;
-    if (file !== undefined) closeSync(openSync(file, "a", FILE_MODE));
+    const next = open(file);
     const before = this.#destination;
-    this.#destination = open(file);
+    this.#destination = next;
     // Standard output stays open for others.
     if (this.#file !== undefined) before.end();
     this.#file = file;

@@ -90,6 +90,10 @@ export class KeptProcess {
     return this.#finished;
   }
 
+  get isRunning(): boolean {
+    return this.#running !== undefined;
+  }
+
   /** One that has ended has no process id that could still be trusted. */
   get #running(): ChildProcess | undefined {
     const child = this.#child;
@@ -101,7 +105,10 @@ export class KeptProcess {
     const child = this.#keeping.spawn();
     this.#child = child;
     child.on("message", (message) => this.#heard(this.#keeping.hear(message)));
-    child.once("exit", (code, signal) => this.#ended(signal ?? `exit code ${code}`, code));
+    // Not "exit": its last messages may come after that.
+    child.once("close", (code, signal) => {
+      if (child.pid !== undefined) this.#ended(signal ?? `exit code ${code}`, code);
+    });
     child.once("error", (error) => {
       if (child.pid === undefined) this.#ended(error.message, null);
     });

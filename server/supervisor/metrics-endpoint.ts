@@ -15,6 +15,7 @@ export interface MetricsEndpoint {
 export async function serveMetrics(
   address: NonNullable<Config["metrics"]>,
   sum: () => CountersSnapshot,
+  failed: (error: Error) => void,
 ): Promise<MetricsEndpoint> {
   const server: Server = createServer((request, response) => {
     if (request.url?.split("?")[0] !== "/metrics") {
@@ -32,6 +33,8 @@ export async function serveMetrics(
   });
   server.listen(address.port, address.address);
   await once(server, "listening");
+  // accept(2) fails where descriptors or memory run out; who serves mail does not end over that.
+  server.on("error", failed);
   return {
     port: (server.address() as AddressInfo).port,
     close: () => {

@@ -15,11 +15,13 @@ import type { Account } from "../config/accounts.ts";
 import { AccountError, accountOf } from "../front/privileges.ts";
 import type { PendingAge } from "../delivery/pending-age.ts";
 import { createLog, type Log } from "../log/log.ts";
-import { MESSAGES_VERSION, type FromFront, type TlsMaterial, type ToFront } from "../messages.ts";
+import { MESSAGES_VERSION, type TlsMaterial, type ToFront } from "../messages.ts";
 import { Counters } from "../metrics/counters.ts";
+import { readSnapshot } from "../metrics/read-snapshot.ts";
 import type { CountersSnapshot } from "../metrics/snapshot.ts";
 import { Totals } from "../metrics/totals.ts";
 import { systemClock } from "./clock.ts";
+import { readFrontMessage } from "./front-messages.ts";
 import { forkFront, FRONT_PROGRAM } from "./front-process.ts";
 import { KeptProcess, type Word } from "./kept-process.ts";
 import { makeLogFile } from "./log-file.ts";
@@ -62,6 +64,12 @@ function starting<T>(step: () => T, prefix = ""): T {
   }
 }
 
+/** What the front is told. */
+interface Told {
+  readonly config: Config;
+  readonly tls: TlsMaterial | undefined;
+}
+
 /** "drain" after the first signal to end, "now" after the second. */
 type Stopping = "no" | "drain" | "now";
 
@@ -73,8 +81,13 @@ class Supervisor {
   readonly #totals = new Totals<"supervisor" | "front">();
   readonly #spool: KeptProcess;
   readonly #front: KeptProcess;
+  /** With what the front has said that it can work; a new front is started with it. */
   #config: Config;
   #tls: TlsMaterial | undefined;
+  /** What the front was told since and has not answered, in order. */
+  #candidates: Told[] = [];
+  /** The last reload while there was no front. */
+  #waiting: Told | undefined;
   #metrics: MetricsEndpoint | undefined;
   #pending: PendingWatch | undefined;
   #spoolLine = "";
@@ -111,11 +124,11 @@ class Supervisor {
         spawn: () => {
           const child = forkFront(options.frontProgram ?? FRONT_PROGRAM);
           // Before anything else that it hears.
-          child.send(this.#configure(), () => undefined);
+          child.send(configure({ config: this.#config, tls: this.#tls }), () => undefined);
           return child;
         },
-        hear: (message) => this.#hearFront(message as FromFront),
-        onEnded: () => this.#totals.retire("front"),
+        hear: (message) => this.#hearFront(message),
+        onEnded: () => this.#frontEnded(),
         onRestart: () => this.#counters.restarted("front"),
       },
       this.#log,
@@ -165,7 +178,11 @@ class Supervisor {
 
   async #listenForMetrics(address: NonNullable<Config["metrics"]>): Promise<MetricsEndpoint> {
     try {
-      return await serveMetrics(address, () => this.#sum());
+      return await serveMetrics(
+        address,
+        () => this.#sum(),
+        (error) => this.#log.error("metrics", { problem: messageOf(error) }),
+      );
     } catch (error) {
       const isTaken = (error as NodeJS.ErrnoException).code === "EADDRINUSE";
       const reason = isTaken ? "the port is in use" : messageOf(error);
@@ -192,57 +209,93 @@ class Supervisor {
     return this.#totals.sum();
   }
 
-  #configure(): ToFront {
-    return {
-      type: "configure",
-      version: MESSAGES_VERSION,
-      config: this.#config,
-      tls: this.#tls,
-    };
-  }
-
-  #hearFront(message: FromFront): Word {
+  #hearFront(said: unknown): Word {
+    const message = readFrontMessage(said);
+    if (message === undefined) {
+      this.#log.error("the front says what it should not");
+      return undefined;
+    }
     switch (message.type) {
       case "ready":
         this.#listening = message.listening;
+        if (this.#waiting !== undefined) this.#propose(this.#waiting);
         return { kind: "ready" };
       case "failed":
         return { kind: "failed", message: message.message, exitCode: EXIT_FAILED };
       case "reloaded":
-        if (message.problem === undefined) this.#log.info("configuration reloaded");
-        else this.#log.error("the front keeps its configuration", { problem: message.problem });
+        this.#answered(this.#candidates.shift(), message.problem);
         return undefined;
       case "counters":
-        this.#totals.update("front", message.counters as CountersSnapshot);
+        this.#totals.update("front", readSnapshot(message.counters));
         return undefined;
       default:
         return assertNever(message);
     }
   }
 
+  #frontEnded(): void {
+    this.#totals.retire("front");
+    if (this.#candidates.length === 0) return;
+    this.#log.error("configuration kept as it was", { problem: "the front ended over it" });
+    this.#candidates = [];
+  }
+
+  /** It holds from the moment on that the front has taken it: one that it cannot take must not be what it is started with. */
+  #propose(told: Told): void {
+    this.#waiting = undefined;
+    this.#candidates.push(told);
+    this.#front.send(configure(told));
+  }
+
+  #answered(told: Told | undefined, problem: string | undefined): void {
+    if (problem !== undefined) {
+      this.#log.error("the front keeps its configuration", { problem });
+      return;
+    }
+    if (told === undefined) return;
+    this.#config = told.config;
+    this.#tls = told.tls;
+    this.#reopenLog();
+    this.#log.info("configuration reloaded");
+  }
+
   /** Whatever is wrong with the files, the logs are opened anew: a rotation may be why the signal came. */
   #reload(): void {
     if (!this.#isServing || this.#isStopping()) return;
-    let problem: string | undefined;
-    let needRestart: readonly string[] = [];
+    this.#reopenLog();
+    const told = this.#read();
+    this.#makeLogFile(told.config);
+    if (this.#front.isRunning) this.#propose(told);
+    else this.#waiting = told;
+  }
+
+  /** What holds now, if what the files say cannot be used. */
+  #read(): Told {
     try {
       const read = this.#options.loadConfig();
-      this.#tls = this.#options.readTls(read);
-      ({ config: this.#config, needRestart } = reloaded(this.#config, read));
+      const tls = this.#options.readTls(read);
+      const { config, needRestart } = reloaded(this.#config, read);
+      if (needRestart.length > 0) this.#log.warn("only a restart changes these", { needRestart });
+      return { config, tls };
     } catch (error) {
-      problem = messageOf(error);
+      this.#log.error("configuration kept as it was", { problem: messageOf(error) });
+      return { config: this.#config, tls: this.#tls };
     }
-    this.#reopenLog();
-    if (problem !== undefined) this.#log.error("configuration kept as it was", { problem });
-    if (needRestart.length > 0) this.#log.warn("only a restart changes these", { needRestart });
-    this.#front.send(this.#configure());
+  }
+
+  /** The front opens it, which could not make it. */
+  #makeLogFile({ log: { file } }: Config): void {
+    try {
+      if (file !== undefined) makeLogFile(file, this.#account);
+    } catch (error) {
+      this.#log.error("log file", { problem: messageOf(error) });
+    }
   }
 
   #reopenLog(): void {
-    const { log } = this.#config;
+    this.#makeLogFile(this.#config);
     try {
-      if (log.file !== undefined) makeLogFile(log.file, this.#account);
-      this.#log.configure(log);
+      this.#log.configure(this.#config.log);
     } catch (error) {
       this.#log.error("log file kept as it was", { problem: messageOf(error) });
     }
@@ -300,6 +353,10 @@ class Supervisor {
     clearTimeout(patience);
     return false;
   }
+}
+
+function configure({ config, tls }: Told): ToFront {
+  return { type: "configure", version: MESSAGES_VERSION, config, tls };
 }
 
 function receivingAccount({ user, spool }: Config): Account | undefined {

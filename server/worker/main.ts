@@ -2,24 +2,38 @@
  * The program of a worker process: a child of the front, which sends it its configuration first and then sessions.
  * It ends when the front is gone or has told it to, as soon as its sessions are done.
  */
+import { once } from "node:events";
 import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { assertNever } from "../../base/assert.ts";
 import type { Config } from "../config/config.ts";
 import type { HandOverRecord } from "../hand-over/record.ts";
 import { createLog, type Log } from "../log/log.ts";
 import { MESSAGES_VERSION, type FromWorker, type ToWorker } from "../messages.ts";
 import { Counters } from "../metrics/counters.ts";
+import { monotonicMs } from "../monotonic.ts";
 import { Protocols } from "../smtp/protocol.ts";
 import { COUNTERS_MS, TICK_MS } from "../ticks.ts";
 import { listenForRelays } from "./relay-listener.ts";
 import { loadWorkerSettings } from "./settings.ts";
+import { spentBy } from "./spent.ts";
 import { Words } from "./words.ts";
 import { Worker, type WorkerSettings } from "./worker.ts";
 
 const EXIT_FAILED = 1;
 
+/** What the answered messages of the last sessions still have to be looked through for their lines in the log. */
+const LAST_LINES_MS_MAX = 1_000;
+const LAST_LINES_LOOK_MS = 5;
+
+const isAlone = once(process, "disconnect");
+/** Settled when all that was told is in the channel. */
+let told: Promise<unknown> = Promise.resolve();
+
 function tell(message: FromWorker): void {
   // A front that is gone is told by "disconnect".
-  if (process.connected) process.send!(message, undefined, undefined, () => undefined);
+  if (!process.connected) return;
+  told = new Promise((sent) => process.send!(message, undefined, undefined, sent));
 }
 
 /** A process with one worker in it; everything that needs the configuration is made with the first one. */
@@ -31,7 +45,9 @@ class WorkerProgram {
   #settings: WorkerSettings | undefined;
   #isDraining = false;
   #isRetiring = false;
+  #isEnding = false;
 
+  /** Not before the one before it has returned. */
   async configure(config: Config): Promise<void> {
     if (this.#worker === undefined) await this.#start(config);
     else await this.#reload(this.#worker, config);
@@ -40,8 +56,7 @@ class WorkerProgram {
   take(record: HandOverRecord, socket: Socket | undefined): void {
     // The client was gone before the socket came.
     if (socket === undefined || this.#worker === undefined) return;
-    this.#words.taken(record.facts.connection.id);
-    this.#worker.take(record, socket);
+    if (this.#worker.take(record, socket)) this.#words.taken(record.facts.connection.id);
   }
 
   setStress(isOn: boolean): void {
@@ -69,10 +84,7 @@ class WorkerProgram {
     const path = await listenForRelays((record, socket) => this.take(record, socket));
     this.#worker = worker;
     setInterval(() => this.#tick(worker), TICK_MS);
-    setInterval(() => {
-      const counters = this.#counters.snapshot();
-      if (counters !== undefined) tell({ type: "counters", counters });
-    }, COUNTERS_MS);
+    setInterval(() => this.#tellCounters(), COUNTERS_MS);
     tell({ type: "ready", relay: path });
   }
 
@@ -94,30 +106,55 @@ class WorkerProgram {
   }
 
   #tick(worker: Worker): void {
-    worker.tick(Date.now());
-    const isSpent = worker.messages >= worker.messagesMax;
-    if (isSpent && !this.#isRetiring && !this.#isDraining) {
-      this.#isRetiring = true;
-      tell({ type: "retiring" });
-    }
+    worker.tick(monotonicMs());
+    if (!this.#isRetiring && !this.#isDraining) this.#retireIfSpent(worker);
     this.#endIfDone();
   }
 
+  #retireIfSpent({ messages }: Worker): void {
+    const { workers } = this.#settings!.config;
+    const spent = spentBy({ messages, residentBytes: process.memoryUsage.rss() }, workers);
+    if (spent === undefined) return;
+    this.#isRetiring = true;
+    this.#log?.info("spent", { by: spent, messages });
+    tell({ type: "retiring" });
+  }
+
+  #tellCounters(): void {
+    const counters = this.#counters.snapshot();
+    if (counters !== undefined) tell({ type: "counters", counters });
+  }
+
   #endIfDone(): void {
-    if (this.#isDraining && (this.#worker?.open ?? 0) === 0) process.exit(0);
+    if (!this.#isDraining || this.#isEnding || (this.#worker?.open ?? 0) > 0) return;
+    this.#isEnding = true;
+    void this.#end();
+  }
+
+  /** The last words are those of the last sessions. */
+  async #end(): Promise<void> {
+    const patience = AbortSignal.timeout(LAST_LINES_MS_MAX);
+    while ((this.#worker?.underWay ?? 0) > 0 && !patience.aborted) await sleep(LAST_LINES_LOOK_MS);
+    this.#words.flush();
+    this.#tellCounters();
+    await Promise.race([told, isAlone]);
+    process.exit(0);
   }
 }
 
 const program = new WorkerProgram();
+let configured = Promise.resolve();
 
 process.on("message", (message: ToWorker | HandOverRecord, handle: unknown) => {
   switch (message.type) {
     case "configure":
       if (message.version !== MESSAGES_VERSION) process.exit(EXIT_FAILED);
-      program.configure(message.config).catch((error: unknown) => {
-        process.stderr.write(`onespool worker: ${String(error)}\n`);
-        process.exit(EXIT_FAILED);
-      });
+      configured = configured
+        .then(() => program.configure(message.config))
+        .catch((error: unknown) => {
+          process.stderr.write(`onespool worker: ${String(error)}\n`);
+          process.exit(EXIT_FAILED);
+        });
       break;
     case "session":
       program.take(message, handle as Socket | undefined);
@@ -128,6 +165,8 @@ process.on("message", (message: ToWorker | HandOverRecord, handle: unknown) => {
     case "drain":
       program.drain();
       break;
+    default:
+      assertNever(message);
   }
 });
 process.on("disconnect", () => program.drain());

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { HandOverRecord } from "../hand-over/record.ts";
+import { HAND_OVER_VERSION, type HandOverRecord } from "../hand-over/record.ts";
 import { RELAY_LINE_BYTES_MAX } from "../hand-over/relay.ts";
 
 const LF = 0x0a;
@@ -25,6 +25,17 @@ export async function listenForRelays(
   return path;
 }
 
+/** Undefined: who connected is not our front. */
+function parseRecord(line: string): HandOverRecord | undefined {
+  try {
+    const record = JSON.parse(line) as HandOverRecord | null;
+    const isOurs = record?.type === "session" && record.version === HAND_OVER_VERSION;
+    return isOurs ? record : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function readRecord(socket: Socket, take: (record: HandOverRecord, socket: Socket) => void): void {
   let bytes = Buffer.alloc(0);
   socket.on("error", () => socket.destroy());
@@ -37,7 +48,11 @@ function readRecord(socket: Socket, take: (record: HandOverRecord, socket: Socke
     }
     socket.removeAllListeners("data");
     socket.pause();
-    const record = JSON.parse(bytes.toString("utf8", 0, end)) as HandOverRecord;
+    const record = parseRecord(bytes.toString("utf8", 0, end));
+    if (record === undefined) {
+      socket.destroy();
+      return;
+    }
     const early = bytes.subarray(end + 1);
     if (early.length > 0) socket.unshift(early);
     take(record, socket);

@@ -4,14 +4,14 @@
  */
 import type { FromWorker } from "../messages.ts";
 
-/** The front holds a descriptor, and counts a closed connection as open, for so long. */
+/** From the first of them: how much longer the front holds a descriptor, and counts a closed connection as open. */
 const GATHERED_MS = 20;
 
 export class Words {
   readonly #tell: (message: FromWorker) => void;
   #taken: string[] = [];
   #closed: string[] = [];
-  #isDue = false;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(tell: (message: FromWorker) => void) {
     this.#tell = tell;
@@ -27,17 +27,19 @@ export class Words {
     this.#due();
   }
 
+  /** Tells what there is now. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const taken = this.#taken;
+    const closed = this.#closed;
+    this.#taken = [];
+    this.#closed = [];
+    if (taken.length > 0) this.#tell({ type: "taken", ids: taken });
+    if (closed.length > 0) this.#tell({ type: "closed", ids: closed });
+  }
+
   #due(): void {
-    if (this.#isDue) return;
-    this.#isDue = true;
-    setTimeout(() => {
-      this.#isDue = false;
-      const taken = this.#taken;
-      const closed = this.#closed;
-      this.#taken = [];
-      this.#closed = [];
-      if (taken.length > 0) this.#tell({ type: "taken", ids: taken });
-      if (closed.length > 0) this.#tell({ type: "closed", ids: closed });
-    }, GATHERED_MS);
+    this.#timer ??= setTimeout(() => this.flush(), GATHERED_MS);
   }
 }

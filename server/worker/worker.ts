@@ -64,14 +64,14 @@ export class Worker implements SessionRole {
     return this.#sessions.size;
   }
 
+  /** Messages that are not answered yet, or not logged. */
+  get underWay(): number {
+    return this.#underWay;
+  }
+
   /** Messages that were answered, or broken off. */
   get messages(): number {
     return this.#messages;
-  }
-
-  /** After so many it should be replaced. */
-  get messagesMax(): number {
-    return this.#settings.config.workers.messagesMax;
   }
 
   configure(settings: WorkerSettings): void {
