@@ -328,7 +328,28 @@ t.test("users, aliases, catch-all and postmaster lead to somebody", (t) => {
   t.end();
 });
 
-const notRoot = process.getuid?.() === 0 ? false : "needs a file of another account than nobody";
+const notRoot = process.getuid?.() === 0 ? false : "needs a file of another account than daemon";
+
+t.test("an account that others use too is warned about", (t) => {
+  t.match(said(recipients, true), [/^warning \d: user: whatever else runs as nobody can deliver/]);
+  t.strictSame(said(`user = "daemon"\n${recipients}`, true), []);
+  t.end();
+});
+
+t.test(
+  "a log in a directory that the account can write is warned about",
+  { skip: notRoot },
+  (t) => {
+    mkdirSync(inside("logs"));
+    const text = `user = "daemon"\n${recipients}[log]\nfile = "logs/log"\n`;
+    t.strictSame(said(text, true), []);
+    chmodSync(inside("logs"), 0o777);
+    t.strictSame(said(text, true), [
+      `warning 6: log.file: ${inside("logs")}: daemon should not be able to write there`,
+    ]);
+    t.end();
+  },
+);
 
 t.test("a users file that the account cannot read is warned about", { skip: notRoot }, (t) => {
   mkdirSync(inside("closed"));
@@ -336,11 +357,11 @@ t.test("a users file that the account cannot read is warned about", { skip: notR
   chmodSync(inside("closed"), 0o700);
   t.strictSame(
     said(
-      'user = "nobody"\n[recipients]\ndomains = ["example.test"]\nusers = "closed/users"\n',
+      'user = "daemon"\n[recipients]\ndomains = ["example.test"]\nusers = "closed/users"\n',
       true,
     ),
     [
-      `warning 4: recipients.users: ${inside("closed/users")}: nobody, as whom front and workers run, cannot read it`,
+      `warning 4: recipients.users: ${inside("closed/users")}: daemon, as whom front and workers run, cannot read it`,
     ],
   );
   t.end();
@@ -466,7 +487,7 @@ t.test("the examples of docs/CONFIG.md can be used", (t) => {
     .replace(/\[tls\]\n.*\n.*\n/, "")
     .replaceAll("/etc/onespool/", "")
     .replaceAll("/var/log/", "")
-    .replace('user = "onespool"', 'user = "nobody"');
+    .replace('user = "onespool"', 'user = "daemon"');
   t.strictSame(
     said(text, true).filter(
       (line) => !line.includes("no [tls]") && !line.includes("cannot read it"),

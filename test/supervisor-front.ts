@@ -1,6 +1,6 @@
 /**
  * Pretends to be the front, for supervisor.test.ts. What it does is told by `hostname`: "fails" cannot start, "dies"
- * ends before it is ready, "stubborn" does not drain. Its levels of hearing are written to its log.
+ * ends before it is ready, "stubborn" does not drain; in a reload "refused" is kept out and "deadly" ends it. Its levels of hearing are written to its log.
  */
 import type { FromFront, ToFront } from "../server/messages.ts";
 import { createLog, type Log } from "../server/log/log.ts";
@@ -21,6 +21,11 @@ process.on("message", (message: ToFront) => {
   }
   const { config } = message;
   const isFirst = log === undefined;
+  if (!isFirst && config.hostname === "deadly") process.exit(9);
+  if (!isFirst && config.hostname === "refused") {
+    tell({ type: "reloaded", problem: "aliases: no" });
+    return;
+  }
   behaviour = config.hostname;
   log ??= createLog(config.log, "front");
   log.configure(config.log);

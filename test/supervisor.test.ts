@@ -257,3 +257,47 @@ t.test("SIGHUP opens the log anew and gives the front what has changed", { skip 
   supervised.child.kill("SIGTERM");
   t.equal(await supervised.end(), 0);
 });
+
+t.test(
+  "a reload that the front refuses is not what the next front begins with",
+  { skip },
+  async (t) => {
+    const { directory, file, config, supervised } = begin(t);
+    await supervised.says("ready\n");
+    writeJson(file, { ...config, hostname: "refused" });
+    supervised.child.kill("SIGHUP");
+    await until("it is refused", () => logOf(directory).includes('"problem":"aliases: no"'));
+    const front = supervised.childWith(FRONT);
+    process.kill(front, "SIGKILL");
+    await until("there is a new front", () => logOf(directory).split('"msg":"ready"').length === 4);
+    t.notMatch(logOf(directory), '"hostname":"refused"');
+    t.equal(logOf(directory).split('"hostname":"mail.example.test"').length - 1, 2);
+    supervised.child.kill("SIGTERM");
+    t.equal(await supervised.end(), 0);
+  },
+);
+
+t.test("a reload that ends the front is not repeated", { skip }, async (t) => {
+  const { directory, file, config, supervised } = begin(t);
+  await supervised.says("ready\n");
+  writeJson(file, { ...config, hostname: "deadly" });
+  supervised.child.kill("SIGHUP");
+  await until("there is a new front", () => logOf(directory).split('"msg":"ready"').length === 4);
+  t.match(logOf(directory), '"problem":"the front ended over it"');
+  t.equal(logOf(directory).split('"hostname":"mail.example.test"').length - 1, 2);
+  supervised.child.kill("SIGTERM");
+  t.equal(await supervised.end(), 0);
+});
+
+t.test("a reload while there is no front holds when there is one", { skip }, async (t) => {
+  const { directory, file, config, supervised } = begin(t);
+  await supervised.says("ready\n");
+  writeJson(file, { ...config, hostname: "new.example.test" });
+  process.kill(supervised.childWith(FRONT), "SIGKILL");
+  await until("the front is away", () => logOf(directory).includes("ended unasked"));
+  supervised.child.kill("SIGHUP");
+  await until("the new one has it", () => logOf(directory).includes("configuration reloaded"));
+  t.match(logOf(directory), '"hostname":"new.example.test"');
+  supervised.child.kill("SIGTERM");
+  t.equal(await supervised.end(), 0);
+});

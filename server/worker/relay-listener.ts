@@ -22,6 +22,8 @@ export async function listenForRelays(
   const server = createServer({ allowHalfOpen: true }, (socket) => readRecord(socket, take));
   server.listen({ path, backlog: 1024 });
   await once(server, "listening");
+  // What keeps a worker is its channel.
+  server.unref();
   return path;
 }
 
