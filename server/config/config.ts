@@ -51,7 +51,7 @@ export interface Limits {
   readonly unusedMs: number;
   /** Of a session as a whole. */
   readonly sessionMs: number;
-  /** In DATA, after the first 10 seconds. */
+  /** In DATA, over each half minute. */
   readonly dataBytesPerSecondMin: number;
   readonly commandBytesMax: number;
   /** Commands of a session that do no work (NOOP, RSET, VRFY, HELP, HELO, MAIL without DATA), for each message. */
