@@ -2,7 +2,7 @@ import t from "tap";
 import { EventEmitter } from "node:events";
 import type { ChildProcess } from "node:child_process";
 import type { Log } from "../server/log/log.ts";
-import { BackOff, DELAY_MS_MAX, DELAY_MS_MIN, LIFE_MS_MIN } from "../server/supervisor/back-off.ts";
+import { BackOff, DELAY_MS_MAX, DELAY_MS_MIN, LIFE_MS_MIN } from "../server/process/back-off.ts";
 import type { Clock } from "../server/supervisor/clock.ts";
 import { KeptProcess, type Word } from "../server/supervisor/kept-process.ts";
 

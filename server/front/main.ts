@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { assertNever } from "../../base/assert.ts";
+import { loadChecks } from "../checks/load-checks.ts";
 import type { Config } from "../config/config.ts";
 import { createLog, type Log } from "../log/log.ts";
 import { MESSAGES_VERSION, type FromFront, type TlsMaterial, type ToFront } from "../messages.ts";
@@ -12,12 +13,11 @@ import { Counters } from "../metrics/counters.ts";
 import { readSnapshot } from "../metrics/read-snapshot.ts";
 import { Totals } from "../metrics/totals.ts";
 import { monotonicMs } from "../monotonic.ts";
+import { dropPrivileges } from "../process/privileges.ts";
 import { Protocols } from "../smtp/protocol.ts";
 import { COUNTERS_MS, TICK_MS } from "../ticks.ts";
-import { loadChecks } from "../worker/settings.ts";
 import { Front, type FrontSettings } from "./front.ts";
 import { Listeners } from "./listeners.ts";
-import { dropPrivileges } from "./privileges.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 import { WorkerProcesses } from "./worker-processes.ts";
 

@@ -16,7 +16,7 @@ import type { Config } from "../config/config.ts";
 import type { WorkerPool, WorkerPort } from "../hand-over/worker-port.ts";
 import type { Log } from "../log/log.ts";
 import { monotonicMs } from "../monotonic.ts";
-import { BackOff } from "../supervisor/back-off.ts";
+import { BackOff } from "../process/back-off.ts";
 import { WorkerProcess, type WorkerEvents } from "./worker-process.ts";
 
 export interface PoolEvents {

@@ -8,7 +8,7 @@
  */
 import type { ChildProcess } from "node:child_process";
 import type { Log } from "../log/log.ts";
-import { BackOff } from "./back-off.ts";
+import { BackOff } from "../process/back-off.ts";
 import type { Clock } from "./clock.ts";
 import { StartFailure } from "./start-failure.ts";
 

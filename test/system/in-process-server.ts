@@ -17,7 +17,7 @@ import { monotonicMs } from "../../server/monotonic.ts";
 import { Counters } from "../../server/metrics/counters.ts";
 import type { Protocol } from "../../server/smtp/protocol.ts";
 import { Protocols } from "../../server/smtp/protocol.ts";
-import { loadChecks } from "../../server/worker/settings.ts";
+import { loadChecks } from "../../server/checks/load-checks.ts";
 import { Worker } from "../../server/worker/worker.ts";
 
 const TICK_MS = 20;
