@@ -5,7 +5,7 @@
 import type { Config, Listener } from "./config/config.ts";
 
 /** Raised with every change of a message; both ends are of one installation, so it only finds mixed ones. */
-export const MESSAGES_VERSION = 1;
+export const MESSAGES_VERSION = 2;
 
 /** PEM texts: read by the supervisor, since the account of the front must not be able to read the key. */
 export interface TlsMaterial {
@@ -37,6 +37,9 @@ export type FromFront =
 export type ToWorker =
   | { readonly type: "configure"; readonly version: number; readonly config: Config }
   | { readonly type: "stress"; readonly isOn: boolean }
+  /** No more sessions come: end with the last one. */
+  | { readonly type: "retire" }
+  /** The server ends: those that do nothing are told so, messages under way are finished. */
   | { readonly type: "drain" };
 
 export type FromWorker =

@@ -16,6 +16,7 @@ const pieces = [
   "RCPT TO:<user1@example.test>\r\n",
   "RCPT TO:<user2@example.test> NOTIFY=NEVER\r\n",
   "RCPT TO:<nobody@example.test>\r\n",
+  "STARTTLS\r\n",
   "DATA\r\n",
   "Subject: x\r\n\r\n",
   ".\r\n",

@@ -457,3 +457,30 @@ t.test("a connection that is turned away has a line in the log", async (t) => {
   await client.expect(421);
   t.equal(await endOf(server), "tooManyConnections");
 });
+
+t.test("parameters are known ones, of a bounded length", async (t) => {
+  const { port } = await serve(t);
+  const client = await greeted(t, port);
+  const long = "a".repeat(501);
+  t.match(await client.command("MAIL FROM:<a@b.test> NOVEL=1"), { code: 555 });
+  t.match(await client.command(`MAIL FROM:<a@b.test> ENVID=${long}`), { code: 501 });
+  t.match(await client.command("MAIL FROM:<a@b.test> ENVID=x RET=HDRS BODY=8BITMIME"), {
+    code: 250,
+  });
+  t.match(await client.command("RCPT TO:<user1@example.test> NOVEL"), { code: 555 });
+  t.match(await client.command(`RCPT TO:<user1@example.test> ORCPT=rfc822;${long}`), { code: 501 });
+  t.match(await client.command("RCPT TO:<user1@example.test> ORCPT=rfc822;x@y"), { code: 250 });
+});
+
+t.test("a long list of DSN parameters does not make a long line of the log", async (t) => {
+  const { server, port } = await serve(t);
+  const client = await greeted(t, port);
+  await client.command("MAIL FROM:<a@b.test>");
+  for (let count = 0; count < 50; count++) {
+    await client.command(`RCPT TO:<user1@example.test> ORCPT=rfc822;${"x".repeat(400)}`);
+  }
+  await client.command("DATA");
+  await client.command("Subject: x\r\n\r\nx\r\n.");
+  while (server.messages.length === 0) await sleep(10);
+  t.ok(JSON.stringify(server.messages[0]).length < 10_000);
+});

@@ -24,7 +24,7 @@ export interface ClientFacts {
 export interface DsnRequest {
   readonly ret: string | undefined;
   readonly envid: string | undefined;
-  /** By recipient, of those that had any. */
+  /** Of the first that had any. */
   readonly recipients: readonly {
     readonly address: string;
     readonly notify: readonly string[] | undefined;

@@ -9,8 +9,8 @@
  * - `ports` are the taking and the leaving ones: one that leaves takes sessions until its successor does;
  * - starting, taking and those that wait to be started again are together as many as are wanted, or more after a
  *   reload wants fewer;
- * - a worker is told to drain when no hand-over to it is under way: it ends with its last session, and one that was still to
- *   come would be lost.
+ * - a draining worker is told so when no hand-over to it is under way: it ends with its last session, and one that was
+ *   still to come would be lost. Its sessions go on, unless the server ends.
  */
 import type { Config } from "../config/config.ts";
 import type { WorkerPool, WorkerPort } from "../hand-over/worker-port.ts";
@@ -37,7 +37,7 @@ interface Kept {
   state: "starting" | "taking" | "leaving" | "draining";
   /** What it was started with. */
   readonly memoryMiBMax: number;
-  isToldToDrain: boolean;
+  told: "nothing" | "retire" | "drain";
 }
 
 export class WorkerProcesses implements WorkerPool {
@@ -118,7 +118,7 @@ export class WorkerProcesses implements WorkerPool {
       ended: (worker, how) => this.#ended(worker, how),
     };
     const { memoryMiBMax } = this.#config.workers;
-    const kept: Kept = { state: "starting", memoryMiBMax, isToldToDrain: false };
+    const kept: Kept = { state: "starting", memoryMiBMax, told: "nothing" };
     this.#all.set(new WorkerProcess(this.#config, events), kept);
   }
 
@@ -154,10 +154,11 @@ export class WorkerProcesses implements WorkerPool {
   }
 
   #tellToDrain(): void {
+    const word = this.#wanted === 0 ? "drain" : "retire";
     for (const [worker, kept] of this.#all) {
-      if (kept.state !== "draining" || kept.isToldToDrain || worker.pending > 0) continue;
-      kept.isToldToDrain = true;
-      worker.tell({ type: "drain" });
+      if (kept.state !== "draining" || kept.told === word || worker.pending > 0) continue;
+      kept.told = word;
+      worker.tell({ type: word });
     }
   }
 

@@ -12,7 +12,7 @@ export interface ConnectionLine {
   readonly helo: string | undefined;
   /** Why it ended: a word of the list in docs/LOGS.md. */
   readonly end: string;
-  /** Stored ones. */
+  /** Answered ones, refused ones too. */
   readonly messages: number;
   /** Recipients that were refused. */
   readonly refused: number;
@@ -43,7 +43,7 @@ export interface MessageLine {
   /** Sent to the store. */
   readonly storedBytes: number;
   readonly commitMs: number;
-  /** From MAIL to the reply. */
+  /** From DATA to the reply. */
   readonly ms: number;
   readonly messageId?: string | undefined;
   readonly subject?: string | undefined;

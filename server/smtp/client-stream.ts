@@ -97,9 +97,23 @@ export class ClientStream {
   startTls(secureContext: SecureContext, secured: (cipher: CipherNameAndProtocol) => void): void {
     this.flush();
     this.#unlisten();
-    const socket = new TLSSocket(this.#socket, { secureContext, isServer: true });
+    const plain = this.#socket;
+    if (this.#isInputOver) {
+      plain.destroy();
+      this.#owner.closed();
+      return;
+    }
+    const socket = new TLSSocket(plain, { secureContext, isServer: true });
     this.#socket = socket;
-    socket.once("close", () => this.#owner.closed());
+    const failed = (): void => {
+      // A handshake that fails leaves the socket below open.
+      plain.destroy();
+      this.#owner.closed();
+    };
+    socket.once("close", failed);
+    socket.once("_tlsError", () => socket.destroy());
+    // The end of input may have been read already: then TLS does not see it.
+    plain.once("end", () => socket.destroy());
     socket.on("error", () => socket.destroy());
     // The end of a client that gives up is only seen by who reads.
     socket.once("end", () => socket.destroy());

@@ -1,5 +1,5 @@
 /** The recipients of one transaction, as a session collects them. */
-import type { SMTPServerAddress, SMTPServerSession } from "smtp-server";
+import type { SMTPServerSession } from "smtp-server";
 import type { SessionRecipient } from "./session-role.ts";
 
 export class Envelope {
@@ -23,10 +23,7 @@ export class Envelope {
 
 /** SIZE of MAIL (RFC 1870), 0 if it was not given. */
 export function declaredSize({ mailFrom }: SMTPServerSession["envelope"]): number {
-  const args = (mailFrom === false ? undefined : mailFrom.args) as
-    | Exclude<SMTPServerAddress["args"], false>
-    | false
-    | undefined;
-  const size = args === undefined || args === false ? undefined : (args as { SIZE?: unknown }).SIZE;
-  return typeof size === "string" ? Number(size) : 0;
+  const args = mailFrom === false ? false : mailFrom.args;
+  const { SIZE: size } = (args === false ? {} : args) as { readonly SIZE?: string };
+  return Number(size ?? 0);
 }

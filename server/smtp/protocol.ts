@@ -23,6 +23,8 @@ export interface ProtocolHandlers {
 /** Of the extensions that EHLO offers: RFC 1870, 6152, 6531 and 3461. */
 const MAIL_PARAMETERS: ReadonlySet<string> = new Set(["SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"]);
 const RCPT_PARAMETERS: ReadonlySet<string> = new Set(["NOTIFY", "ORCPT"]);
+/** RFC 3461 section 4.2: an ORCPT is at most 500 characters long. */
+const VALUE_LENGTH_MAX = 500;
 
 /** smtp-server keeps the session's object for as long as the connection, and asks with it. */
 const HANDLERS = Symbol("handlers");
@@ -83,13 +85,19 @@ export class Protocols {
   }
 }
 
-/** RFC 5321 section 4.1.1.11: what is not known is 555. smtp-server lets it pass. */
+/**
+ * RFC 5321 section 4.1.1.11: what is not known is 555. smtp-server lets it pass, and values of any length, which would be
+ * kept for each recipient.
+ */
 function parameterFault(
   { args }: SMTPServerAddress,
   known: ReadonlySet<string>,
 ): Error | undefined {
   if (args === false) return undefined;
-  for (const name in args) if (!known.has(name)) return replyError("parameterUnknown");
+  for (const [name, value] of Object.entries(args)) {
+    if (!known.has(name)) return replyError("parameterUnknown");
+    if (String(value).length > VALUE_LENGTH_MAX) return replyError("parameterTooLong");
+  }
   return undefined;
 }
 

@@ -20,6 +20,7 @@ export type Reason =
   | "utf8NotAnnounced"
   | "utf8Invalid"
   | "parameterUnknown"
+  | "parameterTooLong"
   | "earlyTalker"
   | "proxyHeaderInvalid"
   | "tooManyConnections"
@@ -72,6 +73,7 @@ export const replies: Readonly<Record<Reason, Reply>> = {
   },
   utf8Invalid: { code: 501, text: "5.5.2 The command line is not UTF-8" },
   parameterUnknown: { code: 555, text: "5.5.4 A parameter of the command is not known here" },
+  parameterTooLong: { code: 501, text: "5.5.4 A parameter of the command is too long" },
   earlyTalker: { code: 554, text: "5.5.1 You spoke before the greeting" },
   proxyHeaderInvalid: { code: 421, text: "4.7.0 A proxy header was expected" },
   tooManyConnections: { code: 421, text: "4.3.2 Too many connections" },

@@ -43,7 +43,7 @@ class WorkerProgram {
   #log: Log | undefined;
   #worker: Worker | undefined;
   #settings: WorkerSettings | undefined;
-  #isDraining = false;
+  #isToEnd = false;
   #isRetiring = false;
   #isEnding = false;
 
@@ -63,8 +63,13 @@ class WorkerProgram {
     if (this.#worker !== undefined) this.#worker.isStress = isOn;
   }
 
+  retire(): void {
+    this.#isToEnd = true;
+    this.#endIfDone();
+  }
+
   drain(): void {
-    this.#isDraining = true;
+    this.#isToEnd = true;
     this.#worker?.drain();
     this.#endIfDone();
   }
@@ -107,7 +112,7 @@ class WorkerProgram {
 
   #tick(worker: Worker): void {
     worker.tick(monotonicMs());
-    if (!this.#isRetiring && !this.#isDraining) this.#retireIfSpent(worker);
+    if (!this.#isRetiring && !this.#isToEnd) this.#retireIfSpent(worker);
     this.#endIfDone();
   }
 
@@ -126,7 +131,7 @@ class WorkerProgram {
   }
 
   #endIfDone(): void {
-    if (!this.#isDraining || this.#isEnding || (this.#worker?.open ?? 0) > 0) return;
+    if (!this.#isToEnd || this.#isEnding || (this.#worker?.open ?? 0) > 0) return;
     this.#isEnding = true;
     void this.#end();
   }
@@ -161,6 +166,9 @@ process.on("message", (message: ToWorker | HandOverRecord, handle: unknown) => {
       break;
     case "stress":
       program.setStress(message.isOn);
+      break;
+    case "retire":
+      program.retire();
       break;
     case "drain":
       program.drain();

@@ -24,6 +24,9 @@ export function transactionOf(session: Session): Transaction {
   };
 }
 
+/** What goes into a line of the log is not up to the client. */
+const DSN_RECIPIENTS_MAX = 10;
+
 function dsnOf(session: Session): DsnRequest | undefined {
   const { dsn } = session.connection.session.envelope;
   const recipients = session.recipients.flatMap(({ address }) => {
@@ -34,7 +37,7 @@ function dsnOf(session: Session): DsnRequest | undefined {
   const ret = dsn?.ret ?? undefined;
   const envid = dsn?.envid ?? undefined;
   if (ret === undefined && envid === undefined && recipients.length === 0) return undefined;
-  return { ret, envid, recipients };
+  return { ret, envid, recipients: recipients.slice(0, DSN_RECIPIENTS_MAX) };
 }
 
 /** RFC 6531 section 4.3: "UTF8SMTP", "UTF8SMTPS", "UTF8LMTP" and "UTF8LMTPS". */

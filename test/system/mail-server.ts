@@ -197,7 +197,8 @@ export class MailServer {
   /** All lines of the log, parsed. */
   log(): Record<string, unknown>[] {
     const lines = readFileSync(this.path("log"), "utf8").split("\n");
-    return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as never);
+    // The last one is being written, or empty.
+    return lines.slice(0, -1).map((line) => JSON.parse(line) as never);
   }
 
   connect(protocol: "smtp" | "lmtp" = "smtp"): Promise<SmtpClient> {
