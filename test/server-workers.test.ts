@@ -98,7 +98,9 @@ await t.test(
       tables: { workers: { count: 1, messages_max: 1 } },
     });
     const [first = 0] = server.processes().workers;
+    const idle = await introduced(server);
     const old = await introduced(server);
+    await deliver(idle, { subject: "idle one", to: ["user1"] });
     await deliver(old, { subject: "old one", to: ["user1"] });
     old.write("MAIL FROM:<>\r\nRCPT TO:<user1@example.test>\r\nDATA\r\n");
     for (const code of [250, 250, 354]) await old.expect(code);
@@ -108,11 +110,15 @@ await t.test(
     old.write("Subject: old two\r\n\r\n.\r\n");
     await old.expect(250);
     old.destroy();
+    await deliver(idle, { subject: "idle two", to: ["user1"] });
+    idle.write("QUIT\r\n");
+    await idle.expect(221);
+    idle.destroy();
     await eventually("it has ended", async () => !isRunning(first));
     const found = subjects(await server.mailbox("user1"));
     t.strictSame(
-      ["old one", "new one", "old two"].map((subject) => found.get(subject)),
-      [1, 1, 1],
+      ["idle one", "old one", "new one", "old two", "idle two"].map((each) => found.get(each)),
+      [1, 1, 1, 1, 1],
     );
   },
 );
