@@ -13,7 +13,13 @@ export interface TlsMaterial {
   readonly key: string;
 }
 
+/** Open the log anew: it may have been rotated. */
+export interface Reopen {
+  readonly type: "reopen";
+}
+
 export type ToFront =
+  | Reopen
   /** First thing after the start, and again with every reload. */
   | {
       readonly type: "configure";
@@ -35,6 +41,7 @@ export type FromFront =
   | { readonly type: "counters"; readonly counters: unknown };
 
 export type ToWorker =
+  | Reopen
   | { readonly type: "configure"; readonly version: number; readonly config: Config }
   | { readonly type: "stress"; readonly isOn: boolean }
   /** No more sessions come: end with the last one. */

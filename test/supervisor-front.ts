@@ -19,6 +19,12 @@ process.on("message", (message: ToFront) => {
     if (behaviour !== "stubborn") process.exit(0);
     return;
   }
+  if (message.type === "reopen") {
+    log?.reopen();
+    log?.info("opened anew");
+    log?.flush();
+    return;
+  }
   const { config } = message;
   const isFirst = log === undefined;
   if (!isFirst && config.hostname === "deadly") process.exit(9);

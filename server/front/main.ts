@@ -58,7 +58,7 @@ class FrontProgram {
   /** Not before the one before it has returned. */
   async configure(config: Config, tls: TlsMaterial | undefined): Promise<void> {
     if (this.#config === undefined) await this.#start(config, tls);
-    else await this.#reload(this.#config, config, tls);
+    else await this.#reload(config, tls);
   }
 
   /** Accepts no more, and ends when all sessions have. */
@@ -119,7 +119,7 @@ class FrontProgram {
     tell({ type: "ready", listening: this.#listeners.bound });
   }
 
-  async #reload(before: Config, config: Config, tls: TlsMaterial | undefined): Promise<void> {
+  async #reload(config: Config, tls: TlsMaterial | undefined): Promise<void> {
     try {
       const settings = await loadSettings(config, tls);
       this.#log?.configure(config.log);
@@ -128,19 +128,19 @@ class FrontProgram {
       this.#config = config;
       tell({ type: "reloaded", problem: undefined });
     } catch (error) {
-      this.#reopenLogs(before);
+      this.reopen();
       tell({ type: "reloaded", problem: messageOf(error) });
     }
   }
 
   /** A rotation may be why a reload came that cannot be used otherwise. */
-  #reopenLogs(config: Config): void {
+  reopen(): void {
     try {
-      this.#log?.configure(config.log);
+      this.#log?.reopen();
     } catch (error) {
       this.#log?.error("log file", { error: messageOf(error) });
     }
-    this.#workers?.configure(config);
+    this.#workers?.reopen();
   }
 
   #push(then: () => void = () => undefined): void {
@@ -174,6 +174,9 @@ process.on("message", (message: ToFront) => {
     case "configure":
       if (message.version !== MESSAGES_VERSION) process.exit(EXIT_FAILED);
       configured = configured.then(() => configure(message.config, message.tls));
+      break;
+    case "reopen":
+      program.reopen();
       break;
     case "drain":
       void program.drain();

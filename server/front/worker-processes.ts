@@ -80,6 +80,10 @@ export class WorkerProcesses implements WorkerPool {
     });
   }
 
+  reopen(): void {
+    for (const worker of this.#all.keys()) worker.tell({ type: "reopen" });
+  }
+
   configure(config: Config): void {
     this.#config = config;
     for (const worker of this.#all.keys()) worker.configure(config);

@@ -8,6 +8,8 @@
  * It handles no mail and serves no mount. Its children end when their channels to it close, so that none is left
  * however it ends. Not here: workers, which are the front's children.
  */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { assertNever } from "../../base/assert.ts";
 import { formatEndpoint } from "../config/values.ts";
 import type { Config, Listener } from "../config/config.ts";
@@ -25,6 +27,7 @@ import { readFrontMessage } from "./front-messages.ts";
 import { forkFront, FRONT_PROGRAM } from "./front-process.ts";
 import { KeptProcess, type Word } from "./kept-process.ts";
 import { makeLogFile } from "./log-file.ts";
+import { mailboxDirectories } from "./mailbox-directories.ts";
 import { serveMetrics, type MetricsEndpoint } from "./metrics-endpoint.ts";
 import { PendingWatch } from "./pending-watch.ts";
 import { reloaded } from "./reload.ts";
@@ -153,6 +156,7 @@ class Supervisor {
   async #start(): Promise<void> {
     await this.#spool.start();
     if (this.#isStopping()) return;
+    await this.#makeDirectories();
     const { metrics } = this.#config;
     if (metrics !== undefined) this.#metrics = await this.#listenForMetrics(metrics);
     if (this.#isStopping()) return;
@@ -257,6 +261,7 @@ class Supervisor {
     this.#tls = told.tls;
     this.#reopenLog();
     this.#log.info("configuration reloaded");
+    void this.#makeDirectories();
   }
 
   /** Whatever is wrong with the files, the logs are opened anew: a rotation may be why the signal came. */
@@ -264,13 +269,17 @@ class Supervisor {
     if (!this.#isServing || this.#isStopping()) return;
     this.#reopenLog();
     const told = this.#read();
+    if (told === undefined) {
+      this.#front.send({ type: "reopen" } satisfies ToFront);
+      return;
+    }
     this.#makeLogFile(told.config);
     if (this.#front.isRunning) this.#propose(told);
     else this.#waiting = told;
   }
 
-  /** What holds now, if what the files say cannot be used. */
-  #read(): Told {
+  /** Undefined if what the files say cannot be used. */
+  #read(): Told | undefined {
     try {
       const read = this.#options.loadConfig();
       const tls = this.#options.readTls(read);
@@ -279,7 +288,19 @@ class Supervisor {
       return { config, tls };
     } catch (error) {
       this.#log.error("configuration kept as it was", { problem: messageOf(error) });
-      return { config: this.#config, tls: this.#tls };
+      return undefined;
+    }
+  }
+
+  /** The receiving account could not: it may make mailboxes, and no directories. */
+  async #makeDirectories(): Promise<void> {
+    const { recipients, spool } = this.#config;
+    for (const directory of mailboxDirectories(recipients)) {
+      try {
+        await mkdir(join(spool.mount, directory), { recursive: true });
+      } catch (error) {
+        this.#log.error("no directory for mailboxes", { directory, problem: messageOf(error) });
+      }
     }
   }
 

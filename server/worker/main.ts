@@ -93,6 +93,14 @@ class WorkerProgram {
     tell({ type: "ready", relay: path });
   }
 
+  reopen(): void {
+    try {
+      this.#log?.reopen();
+    } catch (error) {
+      this.#log?.error("log file", { error: String(error) });
+    }
+  }
+
   /** The front has said already what is wrong with tables that cannot be read. */
   async #reload(worker: Worker, config: Config): Promise<void> {
     try {
@@ -166,6 +174,9 @@ process.on("message", (message: ToWorker | HandOverRecord, handle: unknown) => {
       break;
     case "stress":
       program.setStress(message.isOn);
+      break;
+    case "reopen":
+      program.reopen();
       break;
     case "retire":
       program.retire();
