@@ -155,7 +155,7 @@ certificate = "c"
     '4: limits.recipients_max: must be a whole number from 1 to 10000, not "many"',
     "5: limits.messages_max: must be a whole number from 1 to 1000000, not 0",
     '6: limits.command_timeout: must be a time with its unit ("500ms", "30s", "5m", "1h") from 1s to 1h, not 300',
-    '7: limits.message_size_max: must be a size ("64KiB", or bytes as a number) from 1KiB to 512MiB, not "25MB"',
+    '7: limits.message_size_max: must be a size ("64KiB", or bytes as a number) from 1KiB to 60MiB, not "25MB"',
     '8: limits.header_size_max: must be a size ("64KiB", or bytes as a number) from 1KiB to 64KiB, not "65KiB"',
     '10: listen.smtp[0]: must be an address and a port ("127.0.0.1:25", "[::1]:25"), not "localhost:25"',
     '12: recipients.domains[1]: must be a domain ("example.org"), not "a b"',

@@ -43,7 +43,7 @@ export const limitKeys: Readonly<Record<keyof Limits, NumberKey>> = {
   // One delivery names at most so many files (docs/HINTS.md).
   recipientsMax: count("recipients_max", 1, 10_000),
   messagesMax: count("messages_max", 1, 1_000_000),
-  messageBytesMax: bytes("message_size_max", KiB, 512 * MiB),
+  messageBytesMax: bytes("message_size_max", KiB, 60 * MiB),
   lineBytesMax: bytes("line_size_max", 1000, MiB),
   // The header is held in memory, of every message that is under way.
   headerBytesMax: bytes("header_size_max", KiB, 64 * KiB),
