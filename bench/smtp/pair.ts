@@ -23,10 +23,10 @@ export function workOf(
   recipients: number,
   differences: Partial<Work> = {},
 ): Work {
-  // From the costs of a message and of a recipient: about the same time for each row.
+  // From the costs of a message and of a recipient: some seconds for each row, on either side.
   const messages = Math.max(
     sizes.smtpConnections,
-    Math.ceil((sizes.smtpMessages * 8) / (7 + recipients)),
+    Math.ceil((sizes.smtpMessages * 20) / (19 + recipients)),
   );
   return {
     protocol: "smtp",
