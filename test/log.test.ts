@@ -1,6 +1,6 @@
 import t from "tap";
 import { once } from "node:events";
-import { fork } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,12 +35,13 @@ interface Tap {
 }
 
 /**
- * Logs LINES lines and then does what `end` says. Without what a test runner puts into the processes of its tests: it
- * listens for signals too.
+ * Logs LINES lines and then does what `end` says. Through a shell that takes away what a test runner puts into the
+ * processes of its tests: it listens for signals too.
  */
 function run(file: string, end: string) {
-  const env = { ...process.env, NODE_OPTIONS: "" };
-  return fork(logger, [file, String(LINES), end], { silent: true, execArgv: [], env });
+  const script = 'unset NODE_OPTIONS; exec "$0" "$@"';
+  const program = [process.execPath, logger, file, String(LINES), end];
+  return spawn("/bin/sh", ["-c", script, ...program], { stdio: ["ignore", "pipe", "pipe", "ipc"] });
 }
 
 for (const end of ["return", "exit", "throw", "reject"]) {
