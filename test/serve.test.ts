@@ -120,6 +120,21 @@ t.test("front and workers are the account, without a way back", { skip }, async 
   }
 });
 
+t.test("the account can neither open the store nor read a mailbox", { skip }, async (t) => {
+  const { server, store, mount } = begin(t);
+  const port = await portOf(server);
+  t.ok(await isTaken(port));
+  const asAccount = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+  await run("timeout", "20", ...asAccount, "true");
+  for (const path of [store, join(mount, "user1")]) {
+    const byRoot = await run("timeout", "20", "find", path, "-type", "f", "-readable");
+    t.not(byRoot.stdout, "", "there is something to read");
+    const read = run("timeout", "20", ...asAccount, "find", path, "-type", "f", "-readable");
+    const found = await read.catch((error: unknown) => error as { stdout: string });
+    t.equal(found.stdout, "", path);
+  }
+});
+
 t.test("mail goes on after front and spool were killed", { skip }, async (t) => {
   const { mount, server } = begin(t);
   const port = await portOf(server);

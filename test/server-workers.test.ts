@@ -255,3 +255,29 @@ await t.test(
     }
   },
 );
+
+await t.test(
+  "a worker that does not answer in time is given up: 421, and what it held comes to nothing",
+  needsServer,
+  async (t) => {
+    const tables = { workers: { count: 1 }, limits: { hand_over_timeout: "1s" } };
+    const server = await MailServer.start(t, { tables });
+    const [worker] = server.processes().workers;
+    process.kill(worker!, "SIGSTOP");
+    const client = await server.connect();
+    await client.expect(220);
+    await client.command("EHLO client.test");
+    client.write("MAIL FROM:<a@b.test>\r\nRCPT TO:<user1@example.test>\r\nDATA\r\n");
+    t.equal((await client.reply()).code, 421);
+    process.kill(worker!, "SIGCONT");
+    await client.closed();
+    client.destroy();
+    const later = await server.connect();
+    await later.expect(220);
+    await later.command("EHLO client.test");
+    await later.command("MAIL FROM:<a@b.test>");
+    t.equal((await later.command("RCPT TO:<user1@example.test>")).code, 250);
+    later.destroy();
+    t.equal(server.processes().workers[0], worker);
+  },
+);
