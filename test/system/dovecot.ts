@@ -34,7 +34,7 @@ export function missingDovecot(): string | undefined {
     timeout: 10_000,
   });
   if (status !== 0) return "dovecot is missing";
-  return /^2\.3\./.test(stdout) ? undefined : `dovecot is not 2.3 but ${stdout.trim()}`;
+  return stdout.startsWith("2.3.") ? undefined : `dovecot is not 2.3 but ${stdout.trim()}`;
 }
 
 export class Dovecot {
