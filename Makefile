@@ -27,6 +27,15 @@ TEST_PACKAGES := $(RUN_PACKAGES) \
   "openssl=the tests of STARTTLS, which make a certificate" \
   "swaks=the tests of the mail server with a client that people use" \
   "libnet-ssleay-perl=the TLS of swaks"
+MAIL_PROGRAMS := \
+  "dovecot-imapd=the tests of IMAP clients on the mount" \
+  "dovecot-pop3d=the tests of POP3 clients on the mount" \
+  "dovecot-lmtpd=the tests of Dovecot delivering into the mount" \
+  "postfix=the tests of Postfix in front of LMTP and writing into the mount" \
+  "mutt=the tests of mutt on the mount" \
+  "procmail=the tests of procmail delivering into the mount" \
+  "maildrop=the tests of maildrop delivering into the mount" \
+  "s-nail=the tests of s-nail on the mount"
 BENCH_PACKAGES := $(RUN_PACKAGES) \
   "gcc=the load generators of the benchmark" \
   "libc6-dev=the load generators of the benchmark"
@@ -75,7 +84,7 @@ debian-run: node
 	@scripts/debian-packages $(RUN_PACKAGES)
 
 debian-test: node
-	@scripts/debian-packages $(TEST_PACKAGES)
+	@scripts/debian-packages $(TEST_PACKAGES) --optional $(MAIL_PROGRAMS)
 
 debian-bench: node
 	@scripts/debian-packages $(BENCH_PACKAGES)
