@@ -13,13 +13,13 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { CallError, Program } from "../suite/program.ts";
 import type { TestContext } from "../suite/run.ts";
+import { freePort } from "./free-port.ts";
 import { missing } from "./mount.ts";
 import { SmtpClient } from "./smtp-client.ts";
 
@@ -278,15 +278,6 @@ export class MailServer {
     }
     rmSync(this.directory, { recursive: true, force: true });
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 async function isGreeting(port: number, isProxied = false): Promise<boolean> {
