@@ -27,6 +27,47 @@ t.test("a shared range is appended without a byte being stored", async (t) => {
   t.equal(harness.store.inode(a)?.mtimeSec, harness.sec - 7);
 });
 
+t.test("several ranges are appended in one change, in their order, or none of them", async (t) => {
+  harness.fileAt("a", "0123456789");
+  harness.fileAt("b", "abcdefghij");
+  harness.fileAt("c", "c");
+  const before = harness.store.statistics().storedBytes;
+  const from = [
+    { path: "a", offset: 2, length: 3 },
+    { path: "b", offset: 0, length: 2 },
+    { path: "a", offset: 5, length: 1 },
+    { path: "c", offset: 0, length: 1 },
+  ];
+  t.match(await harness.request({ op: "share", from, to: { path: "c" } }), {
+    ok: true,
+    offset: 1,
+    length: 7,
+  });
+  t.equal(harness.text("c"), "c234ab5c");
+  t.equal(harness.store.statistics().storedBytes, before);
+  const outside = [...from, { path: "b", offset: 9, length: 2 }];
+  t.match(await harness.request({ op: "share", from: outside, to: { path: "c" } }), {
+    reason: "rangeOutside",
+    path: "b",
+  });
+  const none: object[] = [];
+  t.match(await harness.request({ op: "share", from: none, to: { path: "c" } }), {
+    reason: "badField",
+  });
+  const many = Array.from({ length: 4_097 }, () => from[0]!);
+  t.match(await harness.request({ op: "share", from: many, to: { path: "c" } }), {
+    reason: "tooManyUnits",
+  });
+  const halves = Array.from({ length: 2 }, () => ({ path: "d", offset: 0, length: 200 << 20 }));
+  const d = harness.fileAt("d");
+  const hole = [{ unit: 0, offset: 0, length: 200 << 20 }];
+  harness.store.commit([{ type: "splice", ino: d, offset: 0, remove: 0, extents: hole }]);
+  t.match(await harness.request({ op: "share", from: halves, to: { path: "c" } }), {
+    reason: "shareTooLong",
+  });
+  t.equal(harness.text("c"), "c234ab5c");
+});
+
 t.test("a range can be shared within one file, holes and many extents included", async (t) => {
   const a = harness.fileAt("a");
   let text = "";

@@ -21,6 +21,12 @@ export interface ClientTarget {
   readonly create?: { readonly mode?: number; readonly uid?: number; readonly gid?: number };
 }
 
+export interface ClientRange {
+  readonly path: ClientPath;
+  readonly offset: number;
+  readonly length: number;
+}
+
 export interface Delivered {
   readonly delivered: number;
   /** Those of them that show when a lock is released. */
@@ -111,6 +117,13 @@ export class HintClient {
   async share(from: ClientPath, offset: number, length: number, to: ClientPath): Promise<number> {
     const source = { ...pathField(from), offset, length };
     const reply = await this.#request({ op: "share", from: source, to: pathField(to) });
+    return reply["offset"] as number;
+  }
+
+  /** The same for several ranges, in this order and in one change. */
+  async shareAll(ranges: readonly ClientRange[], to: ClientPath): Promise<number> {
+    const from = ranges.map(({ path, offset, length }) => ({ ...pathField(path), offset, length }));
+    const reply = await this.#request({ op: "share", from, to: pathField(to) });
     return reply["offset"] as number;
   }
 

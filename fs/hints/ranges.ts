@@ -40,23 +40,36 @@ export async function share(
   const request = readShare(frame);
   if (isRefusal(request)) return request;
   const { from, to } = request;
-  const source = find(context, requester, from.path, MAY_READ);
-  if (isRefusal(source)) return source;
-  const target = find(context, requester, to, MAY_WRITE);
-  if (isRefusal(target)) return target;
-  if (from.offset + from.length > source.inode.size) {
-    return { reason: "rangeOutside", path: from.path.given };
+  // One walker: the limit on the parts of paths is the request's, and what it found stays.
+  const walker = new PathWalker(context.store, requester.opener);
+  const sources: Found[] = [];
+  let length = 0;
+  for (const range of from) {
+    const source = find(walker, requester, range.path, MAY_READ);
+    if (isRefusal(source)) return source;
+    if (range.offset + range.length > source.inode.size) {
+      return { reason: "rangeOutside", path: range.path.given };
+    }
+    length += range.length;
+    if (length > SHARE_BYTES_MAX) return { reason: "shareTooLong", path: range.path.given };
+    sources.push(source);
   }
-  if (from.length > SHARE_BYTES_MAX) return { reason: "shareTooLong", path: from.path.given };
-  if (target.inode.size + from.length > FILE_SIZE_MAX) {
+  const target = find(walker, requester, to, MAY_WRITE);
+  if (isRefusal(target)) return target;
+  if (target.inode.size + length > FILE_SIZE_MAX) {
     return { reason: "fileTooLarge", path: to.given };
   }
   const now = context.now();
   if (isLockedByOthers(context, requester, target, now)) {
     return { reason: "locked", path: to.given };
   }
-  const extents = collectExtents(context, source.inode.ino, from.offset, from.length);
-  if (extents === undefined) return { reason: "tooManyExtents", path: from.path.given };
+  const extents: Extent[] = [];
+  for (const [index, range] of from.entries()) {
+    const { ino } = (sources[index] as Found).inode;
+    if (!collectExtents(context, ino, range.offset, range.length, extents)) {
+      return { reason: "tooManyExtents", path: range.path.given };
+    }
+  }
   const { size } = target.inode;
   await commit(context, target.inode, size, now, {
     type: "splice",
@@ -65,7 +78,7 @@ export async function share(
     remove: 0,
     extents,
   });
-  return { offset: size, length: from.length };
+  return { offset: size, length };
 }
 
 export async function remove(
@@ -76,7 +89,8 @@ export async function remove(
   const range = readRemove(frame);
   if (isRefusal(range)) return range;
   const { path, offset, length } = range;
-  const file = find(context, requester, path, MAY_WRITE);
+  const walker = new PathWalker(context.store, requester.opener);
+  const file = find(walker, requester, path, MAY_WRITE);
   if (isRefusal(file)) return file;
   if (offset + length > file.inode.size) return { reason: "rangeOutside", path: path.given };
   const now = context.now();
@@ -93,14 +107,14 @@ export async function remove(
   return { size };
 }
 
-/** The extents of a range; undefined when they are too many. */
+/** Adds the extents of a range; false when they are too many. */
 function collectExtents(
   context: HintsContext,
   ino: number,
   offset: number,
   length: number,
-): Extent[] | undefined {
-  const extents: Extent[] = [];
+  extents: Extent[],
+): boolean {
   const end = offset + length;
   for (let at = offset; at < end; at += STEP_BYTES) {
     for (const extent of context.store.extents(ino, at, Math.min(STEP_BYTES, end - at))) {
@@ -109,9 +123,9 @@ function collectExtents(
         extents[extents.length - 1] = { ...last, length: last.length + extent.length };
       } else extents.push(extent);
     }
-    if (extents.length > SHARE_EXTENTS_MAX) return undefined;
+    if (extents.length > SHARE_EXTENTS_MAX) return false;
   }
-  return extents;
+  return true;
 }
 
 /** Holes (unit 0) continue each other wherever they are. */
@@ -137,12 +151,11 @@ async function commit(
 }
 
 function find(
-  context: HintsContext,
+  walker: PathWalker,
   requester: Requester,
   path: Path,
   wanted: typeof MAY_READ | typeof MAY_WRITE,
 ): Found | Refusal {
-  const walker = new PathWalker(context.store, requester.opener);
   const reason = walker.resolve(path.bytes) ?? notAFile(walker);
   if (reason !== undefined) return { reason, path: path.given };
   const inode = walker.inode as Inode;

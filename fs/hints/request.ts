@@ -24,8 +24,8 @@ export interface FileRange {
   readonly length: number;
 }
 
-export interface ShareRange {
-  readonly from: FileRange;
+export interface ShareRanges {
+  readonly from: readonly FileRange[];
   readonly to: Path;
 }
 
@@ -90,19 +90,25 @@ function readRange(fields: Fields, where: string): FileRange | Refusal {
   return { path, offset, length };
 }
 
-export function readShare(frame: Frame): ShareRange | Refusal {
+/** `from` is one range or a list of them. */
+export function readShare(frame: Frame): ShareRanges | Refusal {
   const fault = unknownField(frame.fields, SHARE_FIELDS) ?? noBody(frame);
   if (fault !== undefined) return fault;
   const { from, to } = frame.fields;
-  if (!isObject(from)) return badField("from");
+  const given: readonly unknown[] = Array.isArray(from) ? from : [from];
+  if (given.length === 0) return badField("from");
+  if (given.length > UNITS_NAMED_MAX) return { reason: "tooManyUnits", detail: "from" };
   if (!isObject(to)) return badField("to");
-  const unknown = unknownField(from, RANGE_FIELDS) ?? unknownField(to, PATH_FIELDS);
-  if (unknown !== undefined) return unknown;
-  const range = readRange(from, "from.");
-  if (isRefusal(range)) return range;
-  const target = readPath(to, "to.");
-  if (isRefusal(target)) return target;
-  return { from: range, to: target };
+  const ranges: FileRange[] = [];
+  for (const [index, one] of given.entries()) {
+    const where = Array.isArray(from) ? `from[${index}]` : "from";
+    if (!isObject(one)) return badField(where);
+    const range = unknownField(one, RANGE_FIELDS) ?? readRange(one, `${where}.`);
+    if (isRefusal(range)) return range;
+    ranges.push(range);
+  }
+  const target = unknownField(to, PATH_FIELDS) ?? readPath(to, "to.");
+  return isRefusal(target) ? target : { from: ranges, to: target };
 }
 
 export function readRemove(frame: Frame): FileRange | Refusal {
