@@ -96,5 +96,5 @@ node_modules/.installed: package-lock.json .npmrc | node
 dist/.built: $(SOURCES) tsconfig.json package.json node_modules/.installed
 	@echo "compiling to dist/"
 	@tsc -p tsconfig.json
-	@chmod +x dist/cli/onespool.js
+	@chmod +x dist/cli/onespool.js dist/cli/mount.fuse.onespool.js
 	@touch $@

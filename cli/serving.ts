@@ -92,14 +92,18 @@ function noteMountpoint(store: string, mountpoint: string): void {
 }
 
 async function mountSpool(spool: Spool, serving: Serving): Promise<Mounted> {
-  const { store, mountpoint, binding } = serving;
+  const { store, mountpoint, binding, options } = serving;
   try {
     const mount =
       binding === "kernel"
         ? (await import("../fs/kernel/mount.ts")).mountKernel
         : (await import("../fs/native/mount.ts")).mountFuseNative;
     noteMountpoint(store, mountpoint);
-    const mounted = await mount(mountpoint, spool.operations, { source: store });
+    const mounted = await mount(mountpoint, spool.operations, {
+      source: store,
+      noExec: options.noExec ?? false,
+      onEventWarning: (message) => process.stderr.write(`onespool: ${message}\n`),
+    });
     spool.setInvalidator(mounted.invalidator);
     return mounted;
   } catch (error) {

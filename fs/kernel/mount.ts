@@ -23,10 +23,17 @@ export interface KernelMountOptions {
   /** What the mount table shows as the source. */
   readonly source?: string;
   readonly readOnly?: boolean;
+  /** No program may be run from the mount. */
+  readonly noExec?: boolean;
   /** KiB that the kernel reads ahead of a sequential reader. */
   readonly readAheadKib?: number;
   /** Seconds for which the kernel keeps names and attributes: only what changes behind its back needs it short. */
   readonly attributeTimeoutSec?: number;
+  /**
+   * Programs that watch a file with inotify hear of what was changed behind the kernel's back; an own process raises
+   * the events. It is told here what goes wrong with that.
+   */
+  readonly onEventWarning?: (message: string) => void;
   /** "epoll" falls back to "pool" where Node does not have the means. */
   readonly deviceReading?: DeviceReading;
 }
@@ -58,13 +65,18 @@ export async function mountKernel(
   const entry = await mountedAt(directory);
   if (entry?.type === fileSystemType) {
     abortAtExit(entry, directory, connection.closed);
+    const { onEventWarning } = options;
+    if (onEventWarning !== undefined) {
+      const device = deviceNumber(entry);
+      connection.heraldChanges({ directory, device, onWarning: onEventWarning });
+    }
     await setReadAhead(entry.device, options.readAheadKib ?? readAheadKibDefault);
   }
   return {
     binding: "kernel",
     invalidator: connection,
     closed: connection.closed,
-    unmount: () => unmount(directory, connection.closed),
+    unmount: () => unmount(directory, connection),
   };
 }
 
@@ -120,12 +132,13 @@ function tryOpenDevice(): number {
 async function connect(
   connection: Connection,
   directory: string,
-  { source = "onespool", readOnly = false }: KernelMountOptions,
+  { source = "onespool", readOnly = false, noExec = false }: KernelMountOptions,
 ): Promise<void> {
   // nosuid, nodev: whoever may write into a spool must not make programs and devices of it.
   const flags = [
     "fd=3,rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other,nosuid,nodev",
     ...(readOnly ? ["ro"] : []),
+    ...(noExec ? ["noexec"] : []),
   ].join(",");
   const abandon = new AbortController();
   const answered = connection.answerInit(abandon.signal);
@@ -156,15 +169,20 @@ function abortAtExit(entry: TableEntry, directory: string, closed: Promise<void>
   void closed.then(() => process.off("exit", abort));
 }
 
-async function unmount(directory: string, closed: Promise<void>): Promise<void> {
-  for (let attempt = 1; (await mountedAt(directory))?.type === fileSystemType; attempt += 1) {
-    const { ok, message } = await runCommand("umount", ["-i", directory]);
-    if (ok) break;
-    if (!/busy/i.test(message)) throw new MountError("REFUSED", `${directory}: ${message}`);
-    if (attempt === busyAttempts) {
-      throw new MountError("BUSY", `${directory}: a program still uses it`);
-    }
-    await sleep(busyPauseMs);
+/** As stat(2) gives it: 8 bits of the minor number, 12 of the major one, the rest of the minor one. */
+function deviceNumber({ device }: TableEntry): number {
+  const [major = 0, minor = 0] = device.split(":").map(Number);
+  return (minor % 256) + (major % 4096) * 256 + Math.floor(minor / 256) * 2 ** 20;
+}
+
+async function unmount(directory: string, { closed, herald }: Connection): Promise<void> {
+  // It uses the mount now and then.
+  await herald?.pause();
+  try {
+    await unmountIdle(directory);
+  } catch (error) {
+    herald?.resume();
+    throw error;
   }
   const waiting = new AbortController();
   const late = sleep(closedWaitMs, true, { signal: waiting.signal }).catch(() => false);
@@ -172,5 +190,17 @@ async function unmount(directory: string, closed: Promise<void>): Promise<void> 
   waiting.abort();
   if (isLate) {
     throw new MountError("BUSY", `${directory}: unmounted, but also mounted or open elsewhere`);
+  }
+}
+
+async function unmountIdle(directory: string): Promise<void> {
+  for (let attempt = 1; (await mountedAt(directory))?.type === fileSystemType; attempt += 1) {
+    const { ok, message } = await runCommand("umount", ["-i", directory]);
+    if (ok) return;
+    if (!/busy/i.test(message)) throw new MountError("REFUSED", `${directory}: ${message}`);
+    if (attempt === busyAttempts) {
+      throw new MountError("BUSY", `${directory}: a program still uses it`);
+    }
+    await sleep(busyPauseMs);
   }
 }
