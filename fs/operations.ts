@@ -175,7 +175,8 @@ export interface Invalidator {
   /**
    * Drops what the kernel caches of an inode: attributes always, and the bytes from `offset` on (< 0: none).
    * Resolves when a following fstat or read of any program sees the present state; undefined when the
-   * kernel caches nothing of this inode.
+   * kernel caches nothing of this inode. Bytes that go are bytes that a hint has changed: programs that watch the
+   * file are told.
    */
   invalidate(ino: number, offset: number): Promise<void> | undefined;
 }

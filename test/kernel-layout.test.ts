@@ -42,6 +42,7 @@ const newer: Readonly<Record<string, number>> = {
   "initFlag INIT_EXT": 36,
   "initFlag2 DIRECT_IO_ALLOW_MMAP": 39,
   "initFlag2 HAS_RESEND": 40,
+  "openFlag NOFLUSH": 35,
   "attrFlag KILL_SUIDGID": 33,
   "number FUSE_OPEN_KILL_SUIDGID": 33,
   "number FUSE_WRITE_KILL_SUIDGID": 33,

@@ -100,6 +100,8 @@ export const openFlag = {
   KEEP_CACHE: 1 << 1,
   NONSEEKABLE: 1 << 2,
   STREAM: 1 << 4,
+  /** Since 7.35; an older kernel does not look at it. */
+  NOFLUSH: 1 << 5,
 } as const;
 
 /** Which fields of SETATTR count. */

@@ -9,6 +9,8 @@
  */
 import type { Invalidator, Operations } from "../operations.ts";
 import { rootNode } from "./abi.ts";
+import { Herald } from "./herald/herald.ts";
+import type { HeraldOptions } from "./herald/herald.ts";
 import { DeviceWriter, openReader, readFirst } from "./device.ts";
 import type { DeviceReading } from "./device.ts";
 import { Invalidation, startInvalidationThread } from "./invalidation.ts";
@@ -46,7 +48,7 @@ export class Connection implements Invalidator {
       operations,
       {
         send: (parts) => this.#writer.send(parts),
-        invalidate: (ino, offset) => this.invalidate(ino, offset),
+        invalidate: (ino, offset) => this.#drop(ino, offset),
         settled: (ino) => this.#invalidation?.settled(ino),
         fatal: die,
       },
@@ -76,6 +78,22 @@ export class Connection implements Invalidator {
   }
 
   invalidate(ino: number, offset: number): Promise<void> | undefined {
+    const told = this.#drop(ino, offset);
+    if (told !== undefined && offset >= 0) this.#protocol.session.herald?.changed(ino);
+    return told;
+  }
+
+  /** From now on programs that watch a file hear of what hints do to it. */
+  heraldChanges(options: HeraldOptions): void {
+    const { session } = this.#protocol;
+    session.herald = new Herald(session, options);
+  }
+
+  get herald(): Herald | undefined {
+    return this.#protocol.session.herald;
+  }
+
+  #drop(ino: number, offset: number): Promise<void> | undefined {
     const { session } = this.#protocol;
     if (ino !== rootNode && !session.knows(ino)) return undefined;
     return this.#invalidation?.invalidate(ino, offset);
@@ -84,9 +102,11 @@ export class Connection implements Invalidator {
   /** Unmounted or aborted: the one is as final as the other. */
   async #end(): Promise<void> {
     this.#writer.end();
+    const silent = this.herald?.pause();
     this.#protocol.end();
     await this.#invalidation?.end();
     this.#invalidation = undefined;
+    await silent;
     this.#resolveClosed();
   }
 }

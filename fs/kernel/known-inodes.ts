@@ -8,13 +8,14 @@
  * - Between a key's home slot and its slot no slot is free (linear probing).
  * - At most 3/4 of the slots are taken, and at least 1/8 unless the table has its least size.
  *
- * A count that would pass 2^32-1 stays there for good: the inode is then forgotten only with the
- * connection, which is late but never too early.
+ * A count that would pass 2^31-1 stays there for good: the inode is then forgotten only with the
+ * connection, which is late but never too early. The bit above the count is the inode's mark.
  */
 import { assert } from "../../base/assert.ts";
 
 const capacityMin = 1024;
-const countMax = 0xffff_ffff;
+const countMax = 0x7fff_ffff;
+const markBit = 0x8000_0000;
 
 export class KnownInodes {
   #keys = new Float64Array(capacityMin);
@@ -35,15 +36,14 @@ export class KnownInodes {
 
   count(ino: number): number {
     const slot = this.#find(ino);
-    return this.#keys[slot] === ino ? (this.#counts[slot] ?? 0) : 0;
+    return this.#keys[slot] === ino ? this.#countAt(slot) : 0;
   }
 
   /** One more reply names the inode. `ino` is a safe integer > 0. */
   add(ino: number): void {
     const slot = this.#find(ino);
     if (this.#keys[slot] === ino) {
-      const count = this.#counts[slot] ?? 0;
-      if (count < countMax) this.#counts[slot] = count + 1;
+      if (this.#countAt(slot) < countMax) this.#counts[slot] = (this.#counts[slot] ?? 0) + 1;
       return;
     }
     this.#keys[slot] = ino;
@@ -52,14 +52,27 @@ export class KnownInodes {
     if (this.#size * 4 > this.#keys.length * 3) this.#resize(this.#keys.length * 2);
   }
 
+  /** The mark stays as long as the inode is known; nothing happens when it is not. */
+  mark(ino: number): void {
+    const slot = this.#find(ino);
+    if (ino !== 0 && this.#keys[slot] === ino) {
+      this.#counts[slot] = this.#countAt(slot) + markBit;
+    }
+  }
+
+  isMarked(ino: number): boolean {
+    const slot = this.#find(ino);
+    return ino !== 0 && this.#keys[slot] === ino && (this.#counts[slot] ?? 0) >= markBit;
+  }
+
   /** Takes back `count` look-ups. True when the inode is known no longer, false too when it never was. */
   subtract(ino: number, count: number): boolean {
     const slot = this.#find(ino);
     if (ino === 0 || this.#keys[slot] !== ino) return false;
-    const present = this.#counts[slot] ?? 0;
+    const present = this.#countAt(slot);
     if (present === countMax) return false;
     if (count < present) {
-      this.#counts[slot] = present - count;
+      this.#counts[slot] = (this.#counts[slot] ?? 0) - count;
       return false;
     }
     this.#removeAt(slot);
@@ -86,12 +99,16 @@ export class KnownInodes {
       const key = this.#keys[slot] ?? 0;
       if (key === 0) continue;
       taken += 1;
-      assert((this.#counts[slot] ?? 0) > 0, "a known inode has a count");
+      assert(this.#countAt(slot) > 0, "a known inode has a count");
       assert(this.#find(key) === slot, "a key is found where it stands");
     }
     assert(taken === this.#size, "size counts the taken slots");
     assert(taken * 4 <= capacity * 3, "a quarter of the slots is free");
     assert(capacity === capacityMin || taken * 8 >= capacity, "the table has shrunk");
+  }
+
+  #countAt(slot: number): number {
+    return (this.#counts[slot] ?? 0) % markBit;
   }
 
   /** The slot of the key, or the free slot where it would go. */

@@ -11,6 +11,7 @@ import type { Errno } from "../../base/errno.ts";
 import type { Operations } from "../operations.ts";
 import { StoreError } from "../store/errors.ts";
 import { interruptIn, opcode } from "./abi.ts";
+import { heraldHandler } from "./herald/requests.ts";
 import { Interrupts } from "./interrupts.ts";
 import { served } from "./opcodes.ts";
 import { Waiting } from "./outcome.ts";
@@ -77,9 +78,11 @@ export class Protocol {
       return this.#answer(uniqueLow, uniqueHigh, EPROTO);
     }
     this.#reply.reset();
+    const isHerald = request.pid === this.session.herald?.pid;
+    const handler = isHerald ? heraldHandler(request.opcode) : entry.handler;
     let outcome: Outcome;
     try {
-      outcome = entry.handler(this.session, request, this.#reply);
+      outcome = handler(this.session, request, this.#reply);
     } catch (error) {
       return this.#failed(uniqueLow, uniqueHigh, error);
     }

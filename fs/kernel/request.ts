@@ -56,6 +56,11 @@ export class Request {
     };
   }
 
+  /** The thread's number; 0 when the kernel asks by itself. */
+  get pid(): number {
+    return this.#view.getUint32(inHeader.pid, true);
+  }
+
   u32(at: number): number {
     return this.#view.getUint32(inHeader.sizeof + at, true);
   }

@@ -10,6 +10,7 @@ import { S_ISGID, S_ISUID, isRegular } from "../attributes.ts";
 import { isErrno } from "../../base/errno.ts";
 import type { OpenFile, Operations } from "../operations.ts";
 import { rootNode } from "./abi.ts";
+import type { Herald } from "./herald/herald.ts";
 import { KnownInodes } from "./known-inodes.ts";
 
 const S_IXGRP = 0o10;
@@ -42,6 +43,8 @@ export class Session {
   minor = 0;
   /** Why INIT was refused. */
   refusal: string | undefined;
+  /** Where watchers are to be told of what hints do; once it is mounted. */
+  herald: Herald | undefined;
   readonly #known = new KnownInodes();
   readonly invalidate: Invalidate;
   readonly settled: Settled;
@@ -70,6 +73,11 @@ export class Session {
     return ino === rootNode || this.#known.has(ino);
   }
 
+  /** Since the kernel knows it. */
+  wasOpened(ino: number): boolean {
+    return this.#known.isMarked(ino);
+  }
+
   get knownCount(): number {
     return this.#known.size;
   }
@@ -88,6 +96,7 @@ export class Session {
   grantFile(ino: number, open: OpenFile): void {
     this.#files.set(open.handle, { ino, open });
     this.#openCounts.set(ino, this.timesOpen(ino) + 1);
+    this.#known.mark(ino);
     this.#grantedFiles.push(open.handle);
   }
 

@@ -348,6 +348,9 @@ static void flags(void) {
   OPEN(KEEP_CACHE);
   OPEN(NONSEEKABLE);
   OPEN(STREAM);
+#if FUSE_KERNEL_MINOR_VERSION >= 35
+  OPEN(NOFLUSH);
+#endif
   ATTR(MODE);
   ATTR(UID);
   ATTR(GID);
