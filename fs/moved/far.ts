@@ -23,6 +23,16 @@ export interface FarResult {
   readonly searchedTo: number;
 }
 
+/** Lengths of matches. */
+export interface Wanted {
+  /** Ends the search at once. */
+  readonly sure: number;
+  /** Ends it with the ring in which it was found. */
+  readonly good: number;
+}
+
+const WANTED: Wanted = { sure: FAR_MATCH_LENGTH_SURE, good: SHIFT_MATCH_LENGTH_MIN };
+
 interface Ring {
   readonly start: number;
   readonly end: number;
@@ -37,6 +47,7 @@ export function searchFar(
   stretch: Stretch,
   direction: Direction,
   searchedTo: number | undefined,
+  wanted: Wanted = WANTED,
 ): FarResult {
   const forward =
     stretch.below !== undefined || (stretch.above === undefined && direction === "up");
@@ -51,13 +62,13 @@ export function searchFar(
       let longest: Run | undefined;
       const sure = searchKey(matching, stretch, at, ring.start, ring.end, forward, (run) => {
         if (longest === undefined || lengthOf(run) > lengthOf(longest)) longest = run;
-        return lengthOf(run) >= FAR_MATCH_LENGTH_SURE;
+        return lengthOf(run) >= wanted.sure;
       });
       if (sure !== undefined) return { run: sure, searchedTo: ring.end };
       best = longer(best, longest);
     }
     // A short match can be a header line that many messages have: look on for a better one.
-    if (best !== undefined && lengthOf(best) >= SHIFT_MATCH_LENGTH_MIN) break;
+    if (best !== undefined && lengthOf(best) >= wanted.good) break;
   }
   const last = rings.at(-1);
   const reached = last === undefined ? matching.offset : forward ? last.end : last.start;

@@ -23,6 +23,12 @@ export const GAP_LENGTH_MAX = 8192;
 /** The same behind a match that is too long to be chance. */
 export const TRUSTED_GAP_LENGTH_MAX = 2 << 20;
 
+/**
+ * Bytes that a mover may leave out and write later: Dovecot moves a message's header, then the From_ line before
+ * it, then the body behind it.
+ */
+export const SKIP_LENGTH_MAX = 1024;
+
 /** First ring of the far search. */
 export const NEAR_LENGTH = 64 << 10;
 /** All rings of the far search of one WRITE. */
@@ -35,6 +41,10 @@ export const FAR_FAILURES_MAX = 8;
 export const FAR_LENGTH_PER_BYTE = 64;
 /** A match of this length ends the far search: it is not a common header line. */
 export const FAR_MATCH_LENGTH_SURE = 1024;
+/** Where a message begins, a match must explain three quarters of the data, or so much of it, to end the search at once, */
+export const LEAP_MATCH_LENGTH_SURE = 4096;
+/** and half of the data, or so much of it, to end it with what is near. */
+export const LEAP_MATCH_LENGTH_GOOD = 2048;
 /** Places of one key that are looked at. */
 export const OCCURRENCES_MAX = 3;
 

@@ -16,7 +16,6 @@ import {
   CONTEXT_LENGTH_MAX,
   CONTEXT_STEP,
   FAR_LENGTH_MAX,
-  GAP_LENGTH_MAX,
   IN_PLACE_EDGE_LENGTH_MIN,
   MATCH_LENGTH_MIN,
   READ_BLOCK_LENGTH,
@@ -25,13 +24,21 @@ import {
   READ_SMALL_MAX,
   SHIFT_MATCH_LENGTH_MIN,
   SHORT_WRITE_LENGTH,
-  TRUSTED_GAP_LENGTH_MAX,
 } from "./limits.ts";
 import { lengthOf, Matching, type Run } from "./matching.ts";
 import type { Side } from "./near.ts";
 import { type MatchWork, OldContent, type ReadOld } from "./old.ts";
-import { afterAppend, type Edge, isQuiet, type MoverState, orNothing } from "./state.ts";
-import { type Found, type Neighbours, nextState } from "./next-state.ts";
+import { afterAppend, isQuiet, type MoverState, orNothing } from "./state.ts";
+import { searchLeap } from "./leap.ts";
+import {
+  isMoving,
+  isRunning,
+  type Neighbours,
+  neighboursOf,
+  sideOfEdge,
+  trustedSide,
+} from "./neighbours.ts";
+import { type Found, nextState } from "./next-state.ts";
 import { type SearchPlan, type SearchResult, searchStretch } from "./stretches.ts";
 
 export type { MatchWork, ReadOld } from "./old.ts";
@@ -66,9 +73,8 @@ export function matchWrite(write: WriteToMatch): MatchedWrite {
   const work: MatchWork = { reads: 0, bytesRead: 0, bytesSearched: 0, bytesCompared: 0 };
   if (data.length === 0) return { pieces: [], state: write.state, work };
   const last = orNothing(write.state);
-  const below = last.end === offset ? last.high : undefined;
-  const above = last.start === offset + data.length ? last.low : undefined;
-  if (offset === size && !isRunning(below)) {
+  const neighbours = neighboursOf(last, offset, data.length);
+  if (offset === size && !isRunning(neighbours.below)) {
     const state = afterAppend(write.state, offset, data.length);
     return { pieces: [{ kind: "new", offset: 0, length: data.length }], state, work };
   }
@@ -77,7 +83,6 @@ export function matchWrite(write: WriteToMatch): MatchedWrite {
   const old = new OldContent(write.readOld, size, bytesReadMax, work);
   const block = isQuiet(last, data.length) ? READ_BLOCK_LENGTH_QUIET : READ_BLOCK_LENGTH;
   const matching = new Matching(data, offset, old, block);
-  const neighbours: Neighbours = { below, above };
   const found = findRuns(matching, write.readOld, last, neighbours);
   found.runs.sort((a, b) => a.start - b.start);
   return {
@@ -85,15 +90,6 @@ export function matchWrite(write: WriteToMatch): MatchedWrite {
     state: nextState(matching, last, neighbours, found),
     work,
   };
-}
-
-/** A match ended at this edge, or so few bytes before it that it is still known where to look. */
-function isRunning(edge: Edge | undefined): edge is Edge & { shift: number } {
-  return edge?.shift !== undefined && edge.gap <= GAP_LENGTH_MAX;
-}
-
-function isMoving(edge: Edge | undefined): boolean {
-  return isRunning(edge) && edge.shift !== 0;
 }
 
 function findRuns(
@@ -113,6 +109,13 @@ function findRuns(
 
   const direction: Direction = above !== undefined && below === undefined ? "down" : "up";
   const plan = planOf(matching, last, direction, (below ?? above)?.searchedTo);
+  if (mayLeap(matching, neighbours, runs)) {
+    const { whole, run, searchedTo } = searchLeap(matching, neighbours, plan);
+    if (run !== undefined) {
+      return { ...searchStretch(matching, whole, plan, run), looked: false };
+    }
+    if (searchedTo !== undefined) return { runs, far: "failed", searchedTo, looked: false };
+  }
   const broken = below ?? above;
   if (
     broken !== undefined &&
@@ -151,6 +154,18 @@ function findRuns(
   return { ...result, runs: [...runs, ...result.runs], looked: false };
 }
 
+/** Whether it begins something, and is not mostly what stands in its place. */
+function mayLeap(
+  { data }: Matching,
+  { adjoinsBelow, adjoinsAbove }: Neighbours,
+  runs: readonly Run[],
+): boolean {
+  if (adjoinsBelow || adjoinsAbove || data.length < SHORT_WRITE_LENGTH) return false;
+  let inPlace = 0;
+  for (const run of runs) inPlace += lengthOf(run);
+  return 2 * inPlace < data.length;
+}
+
 /**
  * The match at the edge can be a common header line at a wrong place. When nothing follows it, the
  * search begins again at the last match that is sure.
@@ -169,12 +184,6 @@ function twice(
     if (first.runs.some((run) => lengthOf(run) >= lengthMin)) return first;
   }
   return search(trusted, plan);
-}
-
-function trustedSide(edge: Edge | undefined): Side | undefined {
-  return edge?.trusted !== undefined && edge.trusted.gap <= TRUSTED_GAP_LENGTH_MAX
-    ? edge.trusted
-    : undefined;
 }
 
 /** What goes on from the neighbouring write; if nothing does, what is the same in place. */
@@ -223,10 +232,6 @@ function planOf(
 
 function sideOf(run: Run | undefined): Side | undefined {
   return run === undefined ? undefined : { shift: run.shift, gap: 0 };
-}
-
-function sideOfEdge(edge: Edge | undefined): Side | undefined {
-  return isRunning(edge) ? { shift: edge.shift, gap: edge.gap } : undefined;
 }
 
 function piecesOf(matching: Matching, runs: readonly Run[]): Piece[] {

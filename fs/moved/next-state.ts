@@ -3,14 +3,9 @@ import { replacedBytes } from "./context.ts";
 import { FAR_MATCH_LENGTH_SURE, SHIFT_MATCH_LENGTH_MIN, SHORT_WRITE_LENGTH } from "./limits.ts";
 import { lengthOf, type Matching, type Run } from "./matching.ts";
 import type { Side } from "./near.ts";
+import type { Neighbours } from "./neighbours.ts";
 import { backOff, type Edge, type MoverState, NO_EDGE, withShifts } from "./state.ts";
 import type { SearchResult } from "./stretches.ts";
-
-/** The ends of the last write where this one adjoins it. */
-export interface Neighbours {
-  readonly below: Edge | undefined;
-  readonly above: Edge | undefined;
-}
 
 export interface Found extends SearchResult {
   /** A short WRITE was looked at with its context. */
@@ -40,10 +35,11 @@ export function nextState(
   });
   const sizeChange = growth > 0 ? growth : back.quietLength > 0 ? 0 : last.sizeChange;
   return {
-    start: offset,
-    end,
-    low,
-    high,
+    // What adjoins becomes one: a mover may go on at either end of it.
+    start: neighbours.adjoinsBelow ? last.start : offset,
+    end: neighbours.adjoinsAbove ? last.end : end,
+    low: neighbours.adjoinsBelow ? last.low : low,
+    high: neighbours.adjoinsAbove ? last.high : high,
     shifts: withShifts(
       last.shifts,
       moved.map((run) => run.shift),

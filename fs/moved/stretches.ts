@@ -30,10 +30,17 @@ export interface SearchResult {
   readonly searchedTo: number | undefined;
 }
 
-export function searchStretch(matching: Matching, whole: Stretch, plan: SearchPlan): SearchResult {
-  const runs: Run[] = [];
-  const stretches: Stretch[] = [whole];
-  let far: SearchResult["far"];
+/** `first`: a run that is known already. */
+export function searchStretch(
+  matching: Matching,
+  whole: Stretch,
+  plan: SearchPlan,
+  first?: Run,
+): SearchResult {
+  const runs: Run[] = first === undefined ? [] : [first];
+  const stretches: Stretch[] =
+    first === undefined ? [whole] : [restBelow(whole, first), restAbove(whole, first)];
+  let far: SearchResult["far"] = first === undefined ? undefined : "found";
   let farFailures = 0;
   let searchedTo = plan.searchedTo;
   for (;;) {
@@ -105,7 +112,11 @@ function mayBeFar({ low, high, below, above }: Stretch): boolean {
 }
 
 /** Tries the shifts known from elsewhere at a few places. */
-function probe(matching: Matching, stretch: Stretch, shifts: readonly number[]): Run | undefined {
+export function probe(
+  matching: Matching,
+  stretch: Stretch,
+  shifts: readonly number[],
+): Run | undefined {
   const { low, high, below, above } = stretch;
   const alone = below === undefined && above === undefined;
   const last = high - KEY_LENGTH;
