@@ -7,8 +7,8 @@ import t from "tap";
 import type { TestContext } from "./suite/run.ts";
 import { Dovecot, missingDovecot } from "./system/dovecot.ts";
 import { eventually } from "./system/harness.ts";
-import { LockSite, OWNER, ways } from "./system/lock-site.ts";
-import { mailText, wholeMails } from "./system/numbered-mail.ts";
+import { LockSite, storedBody } from "./system/lock-site.ts";
+import { wholeMails } from "./system/numbered-mail.ts";
 import { missingForServer } from "./system/mail-server.ts";
 import { missingForStops, StoppedProgram } from "./system/stopped.ts";
 
@@ -24,17 +24,10 @@ type Method = keyof typeof methods;
 const before = Array.from({ length: 12 }, (_, i) => `before-${i}`);
 const kept = before.slice(5);
 
-/** As it stands in a mailbox. */
-function storedBody(id: string): string {
-  return mailText({ id })
-    .split("\n\n")[1]!
-    .replaceAll(/^(?=>*From )/gm, ">");
-}
-
 async function startDovecot(t: TestContext, site: LockSite, method: Method): Promise<Dovecot> {
   const dovecot = await Dovecot.start({
     mail: site.server.mount,
-    ...OWNER,
+    ...site.owner,
     protocols: ["imap"],
     settings: {
       mbox_write_locks: method,
@@ -103,39 +96,17 @@ async function hold(t: TestContext, site: LockSite, method: Method, box: string)
   return { dovecot, client, program, expunged };
 }
 
-/** One message in each way, and again; every one of them acknowledged while the program stands still. */
-async function deliverMeanwhile(
-  t: TestContext,
-  site: LockSite,
-  box: string,
-  program: StoppedProgram,
-): Promise<string[]> {
-  const half = await site.text(box);
-  const late: string[] = [];
-  for (const round of [1, 2]) {
-    for (const way of ways) {
-      const id = `${way}-${round}`;
-      await site.deliver(way, id, box);
-      late.push(id);
-    }
-  }
-  t.ok(program.isStopped, "the program still holds its lock");
-  t.equal(await site.pending(), late.length);
-  t.equal(await site.text(box), half, "the mailbox is as the program left it");
-  return late;
-}
-
 await t.test("mail that comes while Dovecot expunges", options, async (t) => {
   const site = await LockSite.start(t);
   for (const [i, method] of (Object.keys(methods) as Method[]).entries()) {
     const box = `user${i + 1}`;
     await t.test(`mbox_write_locks = ${method}`, { timeout }, async (t) => {
       const { dovecot, program, expunged } = await hold(t, site, method, box);
-      const late = await deliverMeanwhile(t, site, box, program);
+      const late = await site.deliverUnderLock(t, box);
+      t.ok(program.isStopped, "while Dovecot stands still");
       program.resume();
       t.equal(await expunged, true);
-      await site.nothingPends();
-      t.strictSame(await site.ids(box), [...kept, ...late], "in the order of the deliveries");
+      await site.shows(t, box, [...kept, ...late]);
       const flagged = ["before-6 $Important \\Flagged", "before-7 $Important \\Flagged"];
       t.strictSame(await seen(dovecot, box), ["before-5", ...flagged, ...kept.slice(3), ...late]);
       t.strictSame(dovecot.complaints, []);
@@ -159,7 +130,8 @@ await t.test("the spool ends while Dovecot expunges", options, async (t) => {
     const box = `user${i + 1}`;
     await t.test(`${how}, mbox_write_locks = ${method}`, { timeout }, async (t) => {
       const { dovecot, client, program, expunged } = await hold(t, site, method, box);
-      const late = await deliverMeanwhile(t, site, box, program);
+      const late = await site.deliverUnderLock(t, box);
+      t.ok(program.isStopped, "while Dovecot stands still");
       const half = await site.text(box);
       await (how === "killed" ? site.killSpool() : site.restart());
       t.ok(program.isStopped);
