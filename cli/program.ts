@@ -6,6 +6,7 @@ import { checkConfigCommand } from "./check-config.ts";
 import { deliverCommand } from "./deliver.ts";
 import { CommandFailure, EXIT_FAILED, EXIT_USAGE, reasonOf } from "./failure.ts";
 import { fsckCommand } from "./fsck.ts";
+import { importCommand } from "./import.ts";
 import { mountCommand } from "./mount.ts";
 import { serveCommand } from "./serve.ts";
 import { statCommand } from "./stat.ts";
@@ -19,6 +20,7 @@ const commands = [
   mountCommand,
   umountCommand,
   deliverCommand,
+  importCommand,
   statCommand,
   fsckCommand,
   checkConfigCommand,

@@ -1,0 +1,65 @@
+/** A file of the source as it is, byte by byte; it need not be an mbox. */
+import type { BigIntStats } from "node:fs";
+import { lstat } from "node:fs/promises";
+import { attributesOf } from "./attributes.ts";
+import { Skip } from "./failures.ts";
+import { isUnchanged, openUnlocked, settledStat } from "./locked-source.ts";
+import type { State } from "./mark.ts";
+import { bytesOf } from "./names.ts";
+import type { MailboxSource, OpenSource } from "./source.ts";
+
+const CHUNK_BYTES = 1024 * 1024;
+/** stat(2) counts blocks of this length, whatever the file system's are. */
+const BLOCK_BYTES = 512n;
+
+export class FileSource implements MailboxSource {
+  readonly path: string;
+  readonly isMaildir = false;
+  readonly #fullPath: string;
+  readonly #lockWaitMsMax: number;
+
+  constructor(path: string, fullPath: string, lockWaitMsMax: number) {
+    this.path = path;
+    this.#fullPath = fullPath;
+    this.#lockWaitMsMax = lockWaitMsMax;
+  }
+
+  async look(): Promise<State> {
+    return stateOf(await lstat(bytesOf(this.#fullPath), { bigint: true }));
+  }
+
+  async open(): Promise<OpenSource> {
+    const path = this.#fullPath;
+    const file = await openUnlocked(path, this.#lockWaitMsMax, true);
+    if (file === undefined) throw new Skip("locked", "another program holds a lock on it");
+    const stats = await settledStat(file);
+    if (!stats.isFile()) {
+      await file.close();
+      throw new Skip("busy", "something else has its name now");
+    }
+    const size = Number(stats.size);
+    async function* chunks(): AsyncGenerator<Buffer> {
+      for (let at = 0; at < size;) {
+        const bytes = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, size - at));
+        const { bytesRead } = await file!.read(bytes, 0, bytes.length, at);
+        // It has become shorter: what was read is not used.
+        if (bytesRead === 0) return;
+        at += bytesRead;
+        yield bytes.subarray(0, bytesRead);
+      }
+    }
+    return {
+      state: stateOf(stats),
+      attributes: attributesOf(stats),
+      isSparse: stats.blocks * BLOCK_BYTES < stats.size,
+      descriptor: file.fd,
+      chunks,
+      isUnchanged: () => isUnchanged(path, file, stats),
+      close: () => file.close(),
+    };
+  }
+}
+
+function stateOf({ size, mtimeNs }: BigIntStats): State {
+  return { size, mtimeNs };
+}

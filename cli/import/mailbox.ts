@@ -1,0 +1,167 @@
+/** One mailbox from the source into the target: whether it has to be taken, and how. */
+import { dirname } from "node:path/posix";
+import { copyXattrs, setAttributes, writeMark } from "./attributes.ts";
+import type { ImportContext } from "./context.ts";
+import { copyMailbox, type Copied, type Earlier } from "./copying.ts";
+import { fromSource, Skip } from "./failures.ts";
+import { decide } from "./mark.ts";
+import { join } from "./names.ts";
+import type { SharedFile } from "./sharing.ts";
+import { PlainSink } from "./sink.ts";
+import type { MailboxSource, OpenSource } from "./source.ts";
+import { openExisting, putNew, replace, type Existing } from "./target-file.ts";
+import { endTemporary, makeTemporary, type Temporary } from "./temporary.ts";
+
+const ATTEMPTS_MAX = 3;
+
+/** Throws Skip when it was not taken. `path`: in the target. */
+export async function importMailbox(
+  context: ImportContext,
+  source: MailboxSource,
+  path: string,
+): Promise<void> {
+  const { report, options } = context;
+  const existing = await openExisting(join(context.target, path));
+  try {
+    const state = await fromSource(() => source.look());
+    const decision = existing === undefined ? "new" : decide(state, existing.stats, existing.mark);
+    if (decision === "done") {
+      await learnExisting(context, existing!, path);
+      report.unchanged++;
+      return;
+    }
+    if (options.isDry) {
+      report.bytes += source.isMaildir ? 0 : Number(state.size);
+      if (source.isMaildir) report.messages += Number(state.size);
+    } else await take(context, source, path, existing, decision === "extend");
+    if (decision === "new") report.taken++;
+    else report.updated++;
+    if (source.isMaildir) report.maildirs++;
+  } finally {
+    await existing?.file.close();
+  }
+}
+
+/** Mailboxes of an earlier run are mailboxes of this import: what comes now may be shared with them. */
+async function learnExisting(
+  { sharing, hintTarget, options }: ImportContext,
+  { file, stats }: Existing,
+  path: string,
+): Promise<void> {
+  if (sharing === undefined || options.isDry) return;
+  await sharing.learn(file, sharing.begin(join(hintTarget, path)), Number(stats.size));
+}
+
+async function take(
+  context: ImportContext,
+  source: MailboxSource,
+  path: string,
+  existing: Existing | undefined,
+  mustBeContained: boolean,
+): Promise<void> {
+  const { report } = context;
+  for (let attempt = 1; ; attempt++) {
+    const { sharedRanges, sharedBytes } = report;
+    const opened = await fromSource(() => source.open());
+    try {
+      const copied = await takeOnce(context, opened, path, existing, mustBeContained);
+      if (copied !== undefined) {
+        report.messages += copied.messages;
+        report.bytes += copied.size;
+        return;
+      }
+    } catch (error) {
+      const isBusy = error instanceof Skip && error.reason === "busy";
+      if (!isBusy || attempt === ATTEMPTS_MAX) throw error;
+    } finally {
+      await opened.close();
+    }
+    // Of what was thrown away.
+    Object.assign(report, { sharedRanges, sharedBytes });
+    if (attempt === ATTEMPTS_MAX) throw new Skip("busy", "changes each time while it is read");
+  }
+}
+
+/** Undefined when the source has changed meanwhile. */
+async function takeOnce(
+  context: ImportContext,
+  source: OpenSource,
+  path: string,
+  existing: Existing | undefined,
+  mustBeContained: boolean,
+): Promise<Copied | undefined> {
+  const { sharing, hintTarget } = context;
+  const directory = dirname(path) === "." ? "" : dirname(path);
+  const made = await makeTemporary(join(context.target, directory));
+  const hintPath = join(join(hintTarget, directory), made.name);
+  const shared = sharing?.begin(hintPath);
+  let settled: string | undefined;
+  try {
+    const earlier: Earlier | undefined = existing && {
+      file: existing.file,
+      hintPath: join(hintTarget, path),
+      size: Number(existing.stats.size),
+      mustBeContained,
+    };
+    const copied = await fill(context, source, made, hintPath, earlier, shared);
+    if (!(await fromSource(() => source.isUnchanged()))) return undefined;
+    await finish(made, source);
+    const target = join(context.target, path);
+    if (existing === undefined) await putNew(made.path, made.file, target);
+    else await replace(made.path, target, existing, context.options.lockWaitMsMax);
+    settled = join(hintTarget, path);
+    if (sharing !== undefined && shared !== undefined && copied.commonBytes > 0) {
+      await sharing.learn(made.file, shared, copied.commonBytes);
+    }
+    return copied;
+  } finally {
+    if (shared !== undefined) sharing!.settle(shared, settled);
+    await endTemporary(made);
+  }
+}
+
+async function fill(
+  { client, sharing, signal, report, progress }: ImportContext,
+  source: OpenSource,
+  { file }: Temporary,
+  hintPath: string,
+  earlier: Earlier | undefined,
+  shared: SharedFile | undefined,
+): Promise<Copied> {
+  let bytes = report.bytes;
+  const copied = await copyMailbox(readable(source), {
+    client,
+    file,
+    hintPath,
+    earlier,
+    sinkAt: (offset) =>
+      sharing === undefined || shared === undefined
+        ? new PlainSink(file, offset, source.isSparse)
+        : sharing.sink(file, shared, hintPath, offset),
+    onBytes: (count) => {
+      signal.throwIfAborted();
+      bytes += count;
+      progress.show(report.progress(bytes));
+    },
+  });
+  return copied;
+}
+
+/** A source that cannot be read is a problem of this one mailbox. */
+async function* readable(source: OpenSource): AsyncGenerator<Buffer> {
+  const chunks = source.chunks()[Symbol.asyncIterator]();
+  for (;;) {
+    const next = await fromSource(() => chunks.next());
+    if (next.done === true) return;
+    yield next.value;
+  }
+}
+
+/** All that has to be true of the file before it has its name, on stable storage. */
+async function finish({ file }: Temporary, source: OpenSource): Promise<void> {
+  if (source.descriptor !== undefined) await copyXattrs(source.descriptor, file.fd);
+  await setAttributes(file, source.attributes);
+  const { size, mtimeNs } = await file.stat({ bigint: true });
+  await writeMark(file.fd, { source: source.state, target: { size, mtimeNs } });
+  await file.sync();
+}
