@@ -75,3 +75,26 @@ t.test("free slots and unknown inodes are not known", async (t) => {
   t.equal(table.subtract(77, 2 ** 53), true);
   t.equal(table.has(77), false);
 });
+
+t.test("a mark lasts as long as the inode is known, whatever happens to its count", async (t) => {
+  const table = new KnownInodes();
+  table.mark(0);
+  table.mark(5);
+  t.notOk(table.isMarked(0) || table.isMarked(5), "what is not known is not marked");
+  for (let ino = 1; ino <= 3000; ino += 1) table.add(ino);
+  for (let ino = 1; ino <= 3000; ino += 3) table.mark(ino);
+  table.mark(1);
+  table.add(1);
+  t.equal(table.count(1), 2);
+  for (let ino = 2; ino <= 3000; ino += 3) table.subtract(ino, 1);
+  table.check();
+  const marked = Array.from({ length: 3000 }, (_, k) => k + 1).filter((ino) => table.isMarked(ino));
+  t.equal(marked.length, 1000);
+  t.ok(marked.every((ino) => ino % 3 === 1));
+  t.equal(table.subtract(1, 1), false);
+  t.ok(table.isMarked(1));
+  t.equal(table.subtract(1, 1), true);
+  table.add(1);
+  t.equal(table.isMarked(1), false, "known anew");
+  table.check();
+});

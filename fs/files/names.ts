@@ -4,7 +4,7 @@ import { EEXIST, EINVAL, ENAMETOOLONG, ENOENT } from "../../base/errno.ts";
 import type { Attributes } from "../attributes.ts";
 import type { Inode } from "../store/inode.ts";
 import type { Store } from "../store/store.ts";
-import { isControlName } from "./control.ts";
+import { isReservedName } from "./control.ts";
 import { attributesAt, directoryAt, livingDirectoryAt } from "./inodes.ts";
 import { NAME_LENGTH_MAX } from "./limits.ts";
 
@@ -16,7 +16,7 @@ export function nameFault(name: string): 0 | Errno {
   return 0;
 }
 
-/** Any name but the control file's, which is not in the store. */
+/** Any name but the reserved ones, which are not in the store. */
 export function lookup(store: Store, parent: number, name: string): Attributes | Errno {
   const directory = directoryAt(store, parent);
   if (typeof directory === "number") return directory;
@@ -32,6 +32,6 @@ export function vacancy(store: Store, parent: number, name: string): Inode | Err
   if (typeof directory === "number") return directory;
   const fault = nameFault(name);
   if (fault !== 0) return fault;
-  if (isControlName(parent, name) || store.lookup(parent, name) !== 0) return EEXIST;
+  if (isReservedName(parent, name) || store.lookup(parent, name) !== 0) return EEXIST;
   return directory;
 }

@@ -18,7 +18,7 @@ import type { Change } from "../store/change.ts";
 import type { Inode } from "../store/inode.ts";
 import type { Store } from "../store/store.ts";
 import type { FilesContext } from "./context.ts";
-import { isControlName } from "./control.ts";
+import { isReservedName } from "./control.ts";
 import { directoryAt, livingDirectoryAt, ROOT_INO } from "./inodes.ts";
 import { DIRECTORY_LINK_COUNT_MAX } from "./limits.ts";
 import { nameFault } from "./names.ts";
@@ -75,7 +75,7 @@ function place(store: Store, directory: Inode | Errno, name: string): Place | Er
   if (typeof directory === "number") return directory;
   const fault = nameFault(name);
   if (fault !== 0) return fault;
-  if (isControlName(directory.ino, name)) return EPERM;
+  if (isReservedName(directory.ino, name)) return EPERM;
   const ino = store.lookup(directory.ino, name);
   return { directory, name, inode: ino === 0 ? undefined : store.inode(ino) };
 }

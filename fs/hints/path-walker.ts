@@ -8,7 +8,7 @@
  */
 import { isDirectory, isRegular, S_IFLNK, S_IFMT, S_ISVTX } from "../attributes.ts";
 import type { Credentials } from "../caller.ts";
-import { isControlName } from "../files/control.ts";
+import { isReservedName } from "../files/control.ts";
 import { ROOT_INO } from "../files/inodes.ts";
 import { NAME_LENGTH_MAX } from "../files/limits.ts";
 import { MAY_EXECUTE, mayAccess } from "../permissions.ts";
@@ -67,7 +67,7 @@ export class PathWalker {
   }
 
   #found(parent: number, name: string, inode: Inode | undefined): Reason | undefined {
-    if (isControlName(parent, name)) return this.#end("controlFile", parent);
+    if (isReservedName(parent, name)) return this.#end("controlFile", parent);
     this.parent = parent;
     this.name = name;
     this.ino = inode === undefined ? 0 : inode.ino;

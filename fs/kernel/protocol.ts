@@ -11,7 +11,7 @@ import type { Errno } from "../../base/errno.ts";
 import type { Operations } from "../operations.ts";
 import { StoreError } from "../store/errors.ts";
 import { interruptIn, opcode } from "./abi.ts";
-import { heraldHandler } from "./herald/requests.ts";
+import { heraldHandler, heraldNode } from "./herald/requests.ts";
 import { Interrupts } from "./interrupts.ts";
 import { served } from "./opcodes.ts";
 import { Waiting } from "./outcome.ts";
@@ -78,8 +78,8 @@ export class Protocol {
       return this.#answer(uniqueLow, uniqueHigh, EPROTO);
     }
     this.#reply.reset();
-    const isHerald = request.pid === this.session.herald?.pid;
-    const handler = isHerald ? heraldHandler(request.opcode) : entry.handler;
+    const isHeralds = request.node === heraldNode || request.pid === this.session.herald?.pid;
+    const handler = isHeralds ? heraldHandler(request.opcode) : entry.handler;
     let outcome: Outcome;
     try {
       outcome = handler(this.session, request, this.#reply);

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -188,6 +189,27 @@ def append_lines(path, prefix, count, length):
         data = line + b"." * (length - len(line) - 1) + b"\n"
         assert os.write(fd, data) == len(data)
     os.close(fd)
+
+
+def inotify():
+    return check(libc.inotify_init1(0o2000000))
+
+
+def watch(fd, path, mask):
+    return check(libc.inotify_add_watch(fd, path, mask))
+
+
+def events(fd, seconds):
+    """What inotify(7) tells, at least one event unless the time is over: [watch, mask, name] of each."""
+    if not select.select([fd], [], [], seconds)[0]:
+        return []
+    data = os.read(fd, 1 << 16)
+    found = []
+    while len(data) > 0:
+        number, mask, _, length = struct.unpack_from("iIII", data)
+        found.append([number, mask, data[16:16 + length].rstrip(b"\0")])
+        data = data[16 + length:]
+    return found
 
 
 channels = {}

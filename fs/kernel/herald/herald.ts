@@ -16,7 +16,8 @@ import { fileURLToPath } from "node:url";
 import { isErrno } from "../../../base/errno.ts";
 import { isRegular } from "../../attributes.ts";
 import type { Operations } from "../../operations.ts";
-import { heraldDirectory, heraldFile } from "./names.ts";
+import { HERALD_NAME } from "../../files/control.ts";
+import { heraldFile } from "./requests.ts";
 import { EventQueue, TICK_MS } from "./queue.ts";
 
 /** A pid that no request has: those that come from no process have 0. */
@@ -25,6 +26,8 @@ const noProcess = -1;
 const lookupsMax = 4;
 /** Files are due, and the process does not ask for them. */
 const silenceMsMax = 10_000;
+/** Of the event loop's time, 0 to 1. */
+const busyUtilization = 0.5;
 /** How long the process may take to end by itself. */
 const endMsMax = 1000;
 const pauseMsMin = 100;
@@ -58,6 +61,7 @@ export class Herald {
   /** Not before this time. */
   #startMs = 0;
   #warned = false;
+  #utilization = performance.eventLoopUtilization();
   #timer: NodeJS.Timeout | undefined;
   #isPaused = false;
   /** It was woken and has not yet heard that there is nothing more. */
@@ -134,7 +138,10 @@ export class Herald {
 
   #tick(): void {
     const now = performance.now();
-    this.#queue.tick(now);
+    const utilization = performance.eventLoopUtilization();
+    const since = performance.eventLoopUtilization(utilization, this.#utilization);
+    this.#utilization = utilization;
+    this.#queue.tick(now, since.utilization > busyUtilization);
     if (this.#queue.isReady) this.#wake(now);
     else if (this.#queue.isIdle) {
       clearInterval(this.#timer);
@@ -158,7 +165,7 @@ export class Herald {
   /** In a session of its own: an interrupt from a terminal is for the server. */
   #start(now: number): void {
     const { directory, device } = this.#options;
-    const path = join(directory, heraldDirectory, heraldFile);
+    const path = join(directory, HERALD_NAME, heraldFile);
     // By its built name: a URL is not rewritten by the compiler.
     const file = fileURLToPath(new URL("./child.js", import.meta.url));
     const args = ["--max-old-space-size=32", file, path, String(device)];

@@ -10,19 +10,21 @@
  * - a file is waiting, the head or recent, or none of it; one that is the head or recent may have changed again;
  * - after the last change of a file comes its turn, unless FILES_MAX others wait: files that no program
  *   has opened since the kernel knows them are given up first.
- * Files that have been opened have 7 turns of 8: a mail program that waits for mail has opened its mailbox.
+ * Files that have been opened come first, but for one turn of 8: a mail program that waits for mail has opened its
+ * mailbox. While the server is busy the others get few turns.
  */
 import { assert } from "../../../base/assert.ts";
 
 /** One event for each file in this time. */
 export const INTERVAL_MS = 1000;
-/** Files in all in a second, in equal parts for each tick. */
-export const EVENTS_PER_SECOND = 2000;
 export const TICK_MS = 50;
+/** Files in one tick: 2,000 in a second. */
+export const FILES_PER_TICK = 100;
+/** Of these, files that were not opened, while the server is busy: 200 in a second. */
+export const OTHERS_PER_BUSY_TICK = 10;
 /** Files that wait, of either kind. A number in a Set takes about 40 bytes. */
 export const FILES_MAX = 131_072;
 
-const PER_TICK = (EVENTS_PER_SECOND * TICK_MS) / 1000;
 /** Every so many turns the others come first. */
 const OTHERS_TURN = 8;
 
@@ -34,7 +36,9 @@ export class EventQueue {
   readonly #recent = new Map<number, number>();
   readonly #again = new Set<number>();
   #head = 0;
-  #left = PER_TICK;
+  #left = FILES_PER_TICK;
+  /** Of these, for files that were not opened. */
+  #leftForOthers = FILES_PER_TICK;
   #turns = 0;
 
   /** `wasOpened`: since the kernel knows the file. */
@@ -44,16 +48,17 @@ export class EventQueue {
 
   /** Nothing waits, and nothing has to be remembered. */
   get isIdle(): boolean {
-    return this.#head === 0 && this.#waiting === 0 && this.#recent.size === 0;
+    return this.#head === 0 && this.#opened.size + this.#others.size + this.#recent.size === 0;
   }
 
   /** Whether head() has a file. */
   get isReady(): boolean {
-    return this.#left > 0 && (this.#head !== 0 || this.#waiting > 0);
+    if (this.#left === 0) return false;
+    return this.#head !== 0 || this.#opened.size > 0 || this.#othersTurn;
   }
 
-  get #waiting(): number {
-    return this.#opened.size + this.#others.size;
+  get #othersTurn(): boolean {
+    return this.#leftForOthers > 0 && this.#others.size > 0;
   }
 
   changed(ino: number): void {
@@ -83,8 +88,9 @@ export class EventQueue {
   }
 
   /** Every TICK_MS. */
-  tick(nowMs: number): void {
-    this.#left = PER_TICK;
+  tick(nowMs: number, isBusy: boolean): void {
+    this.#left = FILES_PER_TICK;
+    this.#leftForOthers = isBusy ? OTHERS_PER_BUSY_TICK : FILES_PER_TICK;
     for (const [ino, toldMs] of this.#recent) {
       if (toldMs + INTERVAL_MS > nowMs) break;
       this.#recent.delete(ino);
@@ -113,12 +119,13 @@ export class EventQueue {
 
   #first(): number {
     this.#turns += 1;
-    const othersFirst = this.#turns % OTHERS_TURN === 0;
-    for (const files of othersFirst ? [this.#others, this.#opened] : [this.#opened, this.#others]) {
-      for (const ino of files) {
-        files.delete(ino);
-        return ino;
-      }
+    const isForOthers =
+      this.#othersTurn && (this.#opened.size === 0 || this.#turns % OTHERS_TURN === 0);
+    if (isForOthers) this.#leftForOthers -= 1;
+    const files = isForOthers ? this.#others : this.#opened;
+    for (const ino of files) {
+      files.delete(ino);
+      return ino;
     }
     return 0;
   }

@@ -2,9 +2,11 @@
  * What the herald's process asks for (child.ts). Nothing of it reaches the operations, looking aside: this process can
  * change no file, whatever it does.
  *
- * For a file the kernel sends LOOKUP of the directory; of the name, twice if it meant another file before; OPEN, WRITE
- * and RELEASE. The answer to the name is good for this one time only, so that the kernel keeps no inode for its sake but
- * the last one's, until it asks again and hears that there is no file.
+ * The file whose turn it is has the name `next` in a directory of the root that is listed nowhere. It is a directory of
+ * its own because whoever watches a directory is told of what happens to the files that were opened in it. For each
+ * file the kernel sends LOOKUP of the name, twice if it meant another file before; OPEN, WRITE and RELEASE. The
+ * answer to the LOOKUP is good for this one time only, so that the kernel keeps no inode for its sake but the last one's,
+ * until it asks again and hears that there is no file.
  *
  * RELEASE comes from no process (pid 0) and finds no open file of this handle.
  */
@@ -22,21 +24,22 @@ import {
   writeIn,
   writeOut,
 } from "../abi.ts";
+import { HERALD_NAME } from "../../files/control.ts";
 import { whenDone } from "../outcome.ts";
 import type { Handler } from "../outcome.ts";
 import type { Reply } from "../reply.ts";
 import { getattr, settledAttributes } from "../requests/attributes.ts";
 import { getxattr } from "../requests/xattrs.ts";
 import type { Session } from "../session.ts";
-import { heraldDirectory, heraldFile } from "./names.ts";
 
-/** Neither an inode nor an open file gets this number: both are counted up from 1. */
-const directoryNode = Number.MAX_SAFE_INTEGER;
-const handle = Number.MAX_SAFE_INTEGER;
+export const heraldFile = "next";
+/** The directory. Inodes and open files have safe integers: this is neither one's number. */
+export const heraldNode = 2 ** 53;
+const handle = 2 ** 53;
 
 const epoch = { sec: 0, nsec: 0 };
 const directoryAttributes: Attributes = {
-  ino: directoryNode,
+  ino: heraldNode,
   mode: S_IFDIR | 0o700,
   nlink: 2,
   uid: 0,
@@ -48,9 +51,16 @@ const directoryAttributes: Attributes = {
   ctime: epoch,
 };
 
+/** LOOKUP of the directory in the root, by whomever: the kernel keeps it for all. */
+export function encodeHeraldDirectory(session: Session, reply: Reply): number {
+  reply.entry(0, directoryAttributes, session.options.attributeTimeoutSec);
+  return entryOut.sizeof;
+}
+
 /** The name has to be asked for each time; the attributes are good as ever. */
-function encodeEntry(session: Session, reply: Reply, result: Attributes | Errno): Errno | number {
+function encodeFile(session: Session, reply: Reply, result: Attributes | Errno): Errno | number {
   if (isErrno(result)) return result;
+  session.grantInode(result.ino);
   reply.entry(0, result, session.options.attributeTimeoutSec);
   reply.u64(entryOut.entry_valid, 0);
   return entryOut.sizeof;
@@ -58,21 +68,25 @@ function encodeEntry(session: Session, reply: Reply, result: Attributes | Errno)
 
 const lookup: Handler = (session, request, reply) => {
   const name = request.name(0);
-  if (request.node === rootNode && name === heraldDirectory) {
-    return encodeEntry(session, reply, directoryAttributes);
+  if (request.node === rootNode && name === HERALD_NAME) {
+    return encodeHeraldDirectory(session, reply);
   }
-  if (request.node !== directoryNode || name !== heraldFile) return ENOENT;
-  const ino = session.herald?.next() ?? 0;
+  const { herald } = session;
+  if (request.node !== heraldNode || name !== heraldFile || request.pid !== herald?.pid) {
+    return ENOENT;
+  }
+  const ino = herald.next();
   if (ino === 0) return ENOENT;
   // A watcher that hears of the change must see it.
-  return whenDone(settledAttributes(session, ino), (result) => {
-    if (!isErrno(result)) session.grantInode(ino);
-    return encodeEntry(session, reply, result);
-  });
+  const attributes =
+    session.settled(ino) === undefined
+      ? session.operations.getAttributes(ino)
+      : settledAttributes(session, ino);
+  return whenDone(attributes, (result) => encodeFile(session, reply, result));
 };
 
 const attributes: Handler = (session, request, reply) => {
-  if (request.node !== directoryNode) return getattr(session, request, reply);
+  if (request.node !== heraldNode) return getattr(session, request, reply);
   reply.clear(0, attrOut.attr);
   reply.u64(attrOut.attr_valid, session.options.attributeTimeoutSec);
   reply.attributes(attrOut.attr, directoryAttributes);
@@ -81,7 +95,8 @@ const attributes: Handler = (session, request, reply) => {
 
 /** Direct I/O: the byte must not get into the kernel's cache either. */
 const open: Handler = (session, request, reply) => {
-  if (session.herald?.take(request.node) !== true) return EPERM;
+  const { herald } = session;
+  if (request.pid !== herald?.pid || !herald.take(request.node)) return EPERM;
   reply.clear(0, openOut.sizeof);
   reply.u64(openOut.fh, handle);
   reply.u32(openOut.open_flags, openFlag.DIRECT_IO | openFlag.KEEP_CACHE | openFlag.NOFLUSH);
@@ -107,6 +122,7 @@ const handlers: ReadonlyMap<number, Handler> = new Map([
   [opcode.FLUSH, nothing],
 ]);
 
+/** For requests of the process, and for everybody's on the directory. */
 export function heraldHandler(number: number): Handler {
   return handlers.get(number) ?? refuse;
 }

@@ -3,6 +3,7 @@ import { EINVAL, isErrno } from "../../../base/errno.ts";
 import type { Errno } from "../../../base/errno.ts";
 import type { Attributes } from "../../attributes.ts";
 import type { Caller } from "../../caller.ts";
+import { HERALD_NAME } from "../../files/control.ts";
 import {
   createIn,
   entryOut,
@@ -12,7 +13,9 @@ import {
   openOut,
   rename2In,
   renameIn,
+  rootNode,
 } from "../abi.ts";
+import { encodeHeraldDirectory } from "../herald/requests.ts";
 import { whenDone } from "../outcome.ts";
 import type { Handler, Outcome } from "../outcome.ts";
 import type { Reply } from "../reply.ts";
@@ -53,6 +56,9 @@ export const lookup: Handler = (session, request, reply) => {
   if (name === "." || name === "..") {
     const ino = name === "." ? request.node : operations.parentOf(request.node);
     return encodeEntry(session, reply, operations.getAttributes(ino));
+  }
+  if (name === HERALD_NAME && request.node === rootNode && session.herald !== undefined) {
+    return encodeHeraldDirectory(session, reply);
   }
   const { node, caller } = request;
   const result = operations.lookup(node, name, caller);
