@@ -16,16 +16,22 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { environmentOf, missingProgram, outputOf, run } from "./command.ts";
+import { environmentOf, missingProgram, outputOf, prepared, run } from "./command.ts";
+import type { CommandOptions } from "./command.ts";
 import { freePort } from "./free-port.ts";
 import { SmtpClient } from "./smtp-client.ts";
 
 const START_MS_MAX = 30_000;
 const STOP_MS_MAX = 20_000;
 const DELIVERED_MS_MAX = 60_000;
+/** What it says of the clock of the disk that has its queue. */
+const CLOCK = /file system clock|resetting file time stamps/;
 
 /** Values of main.cf. */
 export type Parameters = Readonly<Record<string, string>>;
+
+/** What it finds at /var/mail. */
+export type PostfixPlace = Pick<CommandOptions, "varMail">;
 
 export interface Queued {
   readonly queue_name: string;
@@ -67,13 +73,15 @@ export function missingPostfix(): string | undefined {
 export class Postfix {
   readonly directory: string;
   readonly port: number;
+  readonly #place: PostfixPlace;
   #parameters: Parameters;
   #master: ChildProcess | undefined;
   #exited: Promise<unknown> = Promise.resolve();
   #said = "";
 
-  private constructor(parameters: Parameters, port: number) {
+  private constructor(parameters: Parameters, place: PostfixPlace, port: number) {
     this.#parameters = parameters;
+    this.#place = place;
     this.port = port;
     this.directory = mkdtempSync(join(tmpdir(), "onespool-postfix-"));
     // Its processes run as several users.
@@ -82,8 +90,8 @@ export class Postfix {
   }
 
   /** Resolves when it greets. The caller ends it. */
-  static async start(parameters: Parameters): Promise<Postfix> {
-    const postfix = new Postfix(parameters, await freePort());
+  static async start(parameters: Parameters, place: PostfixPlace = {}): Promise<Postfix> {
+    const postfix = new Postfix(parameters, place, await freePort());
     try {
       await outputOf(["chown", "postfix", postfix.path("data")]);
       postfix.configure();
@@ -142,7 +150,11 @@ export class Postfix {
   }
 
   async serve(): Promise<void> {
-    const master = spawn("/usr/sbin/postfix", ["-c", this.path("config"), "start-fg"], {
+    const [program, ...args] = prepared(
+      ["postfix", "-c", this.path("config"), "start-fg"],
+      this.#place,
+    );
+    const master = spawn(program!, args, {
       cwd: "/",
       env: environmentOf({}),
       stdio: ["ignore", "pipe", "pipe"],
@@ -175,7 +187,9 @@ export class Postfix {
 
   /** Lines of the log that tell of something wrong with Postfix itself. */
   get complaints(): string[] {
-    return this.log.split("\n").filter((line) => /\b(warning|error|fatal|panic):/.test(line));
+    return this.log
+      .split("\n")
+      .filter((line) => /\b(warning|error|fatal|panic):/.test(line) && !CLOCK.test(line));
   }
 
   /** What it said until now. */
