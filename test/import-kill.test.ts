@@ -1,0 +1,170 @@
+import t from "tap";
+import { once } from "node:events";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { command, collect, noKernelBinding, onespool, run, serve, start } from "./cli-process.ts";
+import {
+  importing,
+  oddTree,
+  served,
+  site,
+  snapshot,
+  userMailbox,
+  writeMailbox,
+  type Site,
+} from "./import-tree.ts";
+
+const skip = noKernelBinding();
+const isLong = process.env["ONESPOOL_LONG"] === "1";
+t.setTimeout(isLong ? 1_800_000 : 280_000);
+
+function startImport(...args: string[]): ChildProcess {
+  return start(process.execPath, [command, "import", ...args]);
+}
+
+const without = /(?:^|\/)\.onespool-import\./;
+
+/** Of every regular file its path and digest; attributes come later than a directory's first files. */
+function contentsOf(lines: readonly string[]): Map<string, string> {
+  const found = lines.map((line) => JSON.parse(line) as { path: string; sha256?: string });
+  return new Map(found.flatMap(({ path, sha256 }) => (sha256 ? [[path, sha256]] : [])));
+}
+
+async function notWhole(
+  mountpoint: string,
+  wanted: ReadonlyMap<string, string>,
+): Promise<string[]> {
+  const there = contentsOf(await snapshot(mountpoint, without));
+  return [...there].filter(([path, digest]) => wanted.get(path) !== digest).map(([path]) => path);
+}
+
+async function largeTree({ source }: Site): Promise<void> {
+  await oddTree(source);
+  for (let user = 10; user < (isLong ? 200 : 40); user++) {
+    writeMailbox(join(source, `user${user}`), userMailbox(user, 60));
+  }
+}
+
+for (const share of [[], ["--share"]]) {
+  const name = share.length === 0 ? "" : ", with --share";
+  t.test(
+    `kill -9 at any point leaves whole mailboxes only, and it goes on${name}`,
+    { skip },
+    async (t) => {
+      const place = site(t);
+      const { source, mountpoint, store } = place;
+      await largeTree(place);
+      const before = await snapshot(source);
+      const wanted = contentsOf(before);
+      const end = await served(t, place);
+      let killed = 0;
+      let most = 0;
+      for (let round = 0; round < (isLong ? 40 : 6); round++) {
+        const child = startImport(...share, source, mountpoint);
+        const exited = once(child, "exit");
+        child.stdout!.resume();
+        child.stderr!.resume();
+        // Node needs some time before anything happens.
+        await Promise.race([exited, sleep(150 + Math.random() * 900)]);
+        child.kill("SIGKILL");
+        const [code] = (await exited) as [number | null];
+        if (code === null) killed++;
+        t.strictSame(await notWhole(mountpoint, wanted), [], `after ${round + 1} kills`);
+        most = Math.max(most, (await snapshot(mountpoint, without)).length);
+      }
+      t.ok(killed > 0, `${killed} were killed, the last with ${most} names there`);
+      t.match(await importing(...share, source, mountpoint), { code: 0 });
+      t.strictSame(await snapshot(mountpoint), before, "no name is left of what was killed");
+      await end();
+      t.match(await onespool("fsck", store), { code: 0, stdout: /: clean; / });
+    },
+  );
+}
+
+t.test("the spool dies: the import says so, and goes on with the next one", { skip }, async (t) => {
+  const place = site(t);
+  const { source, mountpoint, store } = place;
+  await largeTree(place);
+  const before = await snapshot(source);
+  for (let round = 0; round < 3; round++) {
+    const { child } = await serve(store, mountpoint);
+    const importer = startImport(source, mountpoint);
+    const ended = collect(importer);
+    await Promise.race([ended, sleep(400 + round * 250)]);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    const { code, stderr } = await ended;
+    if (code !== 0) t.match(stderr, /the process that served this mount is gone|:/);
+  }
+  const end = await served(t, place);
+  t.strictSame(await notWhole(mountpoint, contentsOf(before)), []);
+  t.match(await importing(source, mountpoint), { code: 0 });
+  t.strictSame(await snapshot(mountpoint), before);
+  await end();
+  t.match(await onespool("fsck", store), { code: 0, stdout: /: clean; / });
+});
+
+t.test("Ctrl-C ends in good order, also the mount that was made for it", { skip }, async (t) => {
+  const place = site(t);
+  const { source, store, directory } = place;
+  writeMailbox(join(source, "large"), Buffer.alloc(300 << 20, "0123456789\n"));
+  const temporary = join(directory, "tmp");
+  mkdirSync(temporary);
+  const child = spawn(process.execPath, [command, "import", "--create", source, store], {
+    env: { ...process.env, TMPDIR: temporary },
+    stdio: "pipe",
+    timeout: 60_000,
+    killSignal: "SIGKILL",
+  });
+  const ended = collect(child);
+  // It is at work when its mount is there.
+  for (let waited = 0; waited < 200; waited++) {
+    if (readFileSync("/proc/self/mountinfo", "utf8").includes(temporary)) break;
+    await sleep(50);
+  }
+  await sleep(100);
+  child.kill("SIGINT");
+  const { code, stdout, stderr } = await ended;
+  t.equal(code, 1);
+  t.match(stderr, /interrupted; the same command goes on from here\n$/);
+  t.match(stdout, /^taken: 0 files/);
+  t.notOk(readFileSync("/proc/self/mountinfo", "utf8").includes(temporary));
+  t.match(await onespool("fsck", store), { code: 0, stdout: /: clean; names 0, / });
+});
+
+t.test(
+  "a full disk: whole mailboxes only, a clear error, and it goes on with room",
+  { skip },
+  async (t) => {
+    const place = site(t);
+    const { source, mountpoint, store } = place;
+    await oddTree(source);
+    rmSync(join(source, "sparse"));
+    for (let user = 10; user < 30; user++) {
+      writeMailbox(join(source, `user${user}`), userMailbox(user, 60));
+    }
+    const before = await snapshot(source);
+    mkdirSync(store);
+    const options = ["-t", "tmpfs", "-o", "size=24m", "tmpfs", store];
+    t.equal(spawnSync("mount", options).status, 0, "tmpfs is mounted");
+    t.teardown(async () => {
+      await run("umount", "-l", store);
+    });
+    const ballast = join(store, "..", "ballast");
+    t.ok(ballast);
+    const inside = { ...place, store: join(store, "s") };
+    writeFileSync(join(store, "ballast"), Buffer.alloc(14 << 20));
+    const end = await served(t, inside);
+    const full = await importing(source, mountpoint);
+    t.equal(full.code, 1);
+    t.match(full.stderr, /no space left/i);
+    t.strictSame(await notWhole(mountpoint, contentsOf(before)), []);
+    rmSync(join(store, "ballast"));
+    t.match(await importing("--share", source, mountpoint), { code: 0 });
+    t.strictSame(await snapshot(mountpoint), before);
+    await end();
+    t.match(await onespool("fsck", inside.store), { code: 0, stdout: /: clean; / });
+  },
+);
