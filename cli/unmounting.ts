@@ -1,9 +1,13 @@
 /** Takes a mount away through the system's own commands: this process touches no path inside it. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { CommandFailure, reasonOf } from "./failure.ts";
 
 const TIMEOUT_MS = 30_000;
+/** The spool's own herald may be in the mount for a moment (fs/kernel/herald/). */
+const BUSY_ATTEMPTS = 4;
+const BUSY_PAUSE_MS = 150;
 
 interface Outcome {
   readonly ok: boolean;
@@ -42,7 +46,11 @@ export async function unmount(mountpoint: string, lazy: boolean): Promise<void> 
     process.getuid?.() === 0
       ? ["umount", ["-i", "-c", ...(lazy ? ["-l"] : []), mountpoint]]
       : ["fusermount", ["-u", ...(lazy ? ["-z"] : []), "--", mountpoint]];
-  const { ok, message } = await runCommand(command, args);
+  let { ok, message } = await runCommand(command, args);
+  for (let attempt = 1; attempt < BUSY_ATTEMPTS && !ok && /busy/i.test(message); attempt += 1) {
+    await sleep(BUSY_PAUSE_MS);
+    ({ ok, message } = await runCommand(command, args));
+  }
   if (ok) return;
   if (/busy/i.test(message)) {
     throw new CommandFailure(`${mountpoint}: a program still uses it (--lazy detaches it anyway)`);
