@@ -86,6 +86,13 @@ export class ExtentNode extends Row {
     this.bytes += length;
   }
 
+  /** An inner node's child has so many bytes now. */
+  kidChanged(place: number, bytes: number): void {
+    const at = place * CHILD_WIDTH + 1;
+    this.bytes += bytes - (this.#loose[at] as number);
+    this.#loose[at] = bytes;
+  }
+
   /** Takes over a list that was changed. */
   assign(leaf: boolean, items: number[], kids: (ExtentNode | undefined)[]): void {
     this.leaf = leaf;

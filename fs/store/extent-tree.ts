@@ -22,6 +22,8 @@ import {
 
 /** Two nodes are made one when they then fill at most this part of it. */
 const MERGED_ENTRIES_MAX = (NODE_ENTRIES_MAX * 3) / 4;
+/** A node that changes and has no more entries is looked at for that. */
+const SMALL_ENTRIES_MAX = NODE_ENTRIES_MAX / 4;
 
 /** Where nodes come from and who has to know that they change. */
 export interface NodePool {
@@ -239,7 +241,12 @@ export class ExtentTree {
     const firstKid = this.#kid(node, first);
     const middle: (ExtentNode | undefined)[] = [];
     if (first === last) {
-      middle.push(...this.#replace(firstKid, start - firstStart, end - firstStart, items, removed));
+      const kids = this.#replace(firstKid, start - firstStart, end - firstStart, items, removed);
+      if (kids.length === 1 && kids[0] === firstKid && firstKid.count > SMALL_ENTRIES_MAX) {
+        node.kidChanged(first, firstKid.bytes);
+        return [node];
+      }
+      middle.push(...kids);
     } else {
       const cut = firstKid.bytes;
       middle.push(...this.#replace(firstKid, start - firstStart, cut, items, removed));
@@ -276,9 +283,11 @@ export class ExtentTree {
     let place = Math.max(0, from - 1);
     let end = to;
     while (place < end && place + 1 < kids.length) {
-      const small = NODE_ENTRIES_MAX / 4;
-      const inRange = place >= from ? at(place).count <= small : at(place + 1).count <= small;
-      if (!inRange || at(place).count + at(place + 1).count > MERGED_ENTRIES_MAX) {
+      const changed = at(place >= from ? place : place + 1);
+      if (
+        changed.count > SMALL_ENTRIES_MAX ||
+        at(place).count + at(place + 1).count > MERGED_ENTRIES_MAX
+      ) {
         place++;
         continue;
       }
