@@ -76,6 +76,7 @@ async function walk(source: string, target: Target, flags: Flags, report: Report
   const progress = new Progress();
   const options: ImportOptions = {
     isDry: flags.dryRun === true,
+    isLearning: false,
     withIndexes: flags.indexes === true,
     lockWaitMsMax: flags.lockWait * 1000,
   };
@@ -104,6 +105,7 @@ async function walk(source: string, target: Target, flags: Flags, report: Report
       },
     };
     try {
+      if (sharing !== undefined) await new Walk(learning(context)).run();
       await new Walk(context).run();
     } catch (error) {
       if (!abort.signal.aborted) throw error;
@@ -113,6 +115,12 @@ async function walk(source: string, target: Target, flags: Flags, report: Report
       await sharing?.end().catch(() => undefined);
     }
   });
+}
+
+/** Wherever they stand in the order of names, the mailboxes of earlier runs are known before the first is taken. */
+function learning(context: ImportContext): ImportContext {
+  const options = { ...context.options, isDry: true, isLearning: true };
+  return { ...context, options, report: new Report(), tell: () => undefined };
 }
 
 function fail(target: string, error: unknown): never {

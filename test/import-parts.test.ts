@@ -184,6 +184,9 @@ t.test(
     const text = `${own}${common}Status: RO\nX-UID: 5\n\n${body}\n`;
     const parts = partsOf(Buffer.from(text)).map(({ start, end }) => text.slice(start, end));
     t.strictSame(parts, [common, body]);
+    const two = `From a\n${common}X-UID: 5\n${common}Status: O\nA: b\n\n`;
+    const found = partsOf(Buffer.from(two)).map(({ start, end }) => two.slice(start, end));
+    t.strictSame(found, [common, common]);
     t.strictSame(partsOf(Buffer.from("From a b\nA: b\n\nshort\n\n")), []);
     t.strictSame(partsOf(Buffer.from("From a b\n")), []);
     t.strictSame(partsOf(Buffer.from("From a b")), []);

@@ -6,6 +6,8 @@ import type { Sharing } from "./sharing.ts";
 
 export interface ImportOptions {
   readonly isDry: boolean;
+  /** Only to know what earlier runs brought, before anything is taken; `isDry` too. */
+  readonly isLearning: boolean;
   /** Dovecot's index files come in too. */
   readonly withIndexes: boolean;
   readonly lockWaitMsMax: number;

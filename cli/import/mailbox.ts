@@ -5,7 +5,7 @@ import type { ImportContext } from "./context.ts";
 import { copyMailbox, type Copied, type Earlier } from "./copying.ts";
 import { fromSource, Skip } from "./failures.ts";
 import { decide } from "./mark.ts";
-import { join } from "./names.ts";
+import { join, textOf } from "./names.ts";
 import type { SharedFile } from "./sharing.ts";
 import { PlainSink } from "./sink.ts";
 import type { MailboxSource, OpenSource } from "./source.ts";
@@ -25,8 +25,12 @@ export async function importMailbox(
   try {
     const state = await fromSource(() => source.look());
     const decision = existing === undefined ? "new" : decide(state, existing.stats, existing.mark);
+    if (options.isLearning) {
+      const isOfImport = decision === "done" || decision === "replace";
+      if (isOfImport) await learnExisting(context, existing!, path);
+      return;
+    }
     if (decision === "done") {
-      await learnExisting(context, existing!, path);
       report.unchanged++;
       return;
     }
@@ -44,11 +48,12 @@ export async function importMailbox(
 
 /** Mailboxes of an earlier run are mailboxes of this import: what comes now may be shared with them. */
 async function learnExisting(
-  { sharing, hintTarget, options }: ImportContext,
+  { sharing, hintTarget, progress }: ImportContext,
   { file, stats }: Existing,
   path: string,
 ): Promise<void> {
-  if (sharing === undefined || options.isDry) return;
+  if (sharing === undefined) return;
+  progress.show(`reading what is there: ${textOf(path)}`);
   await sharing.learn(file, sharing.begin(join(hintTarget, path)), Number(stats.size));
 }
 
@@ -105,14 +110,15 @@ async function takeOnce(
     };
     const copied = await fill(context, source, made, hintPath, earlier, shared);
     if (!(await fromSource(() => source.isUnchanged()))) return undefined;
+    // Before its times are set, for it is read.
+    if (sharing !== undefined && shared !== undefined && copied.commonBytes > 0) {
+      await sharing.learn(made.file, shared, copied.commonBytes);
+    }
     await finish(made, source);
     const target = join(context.target, path);
     if (existing === undefined) await putNew(made.path, made.file, target);
     else await replace(made.path, target, existing, context.options.lockWaitMsMax);
     settled = join(hintTarget, path);
-    if (sharing !== undefined && shared !== undefined && copied.commonBytes > 0) {
-      await sharing.learn(made.file, shared, copied.commonBytes);
-    }
     return copied;
   } finally {
     if (shared !== undefined) sharing!.settle(shared, settled);

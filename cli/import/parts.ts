@@ -1,6 +1,6 @@
 /**
- * Which ranges of a message may stand in other mailboxes too: the body, and the longest run of header lines
- * without those that each mailbox has of its own. Pure.
+ * Which ranges of a message may stand in other mailboxes too: the body, and runs of header lines without those
+ * that each mailbox has of its own. Pure.
  */
 import { fieldName } from "../../fs/mbox/message.ts";
 
@@ -10,7 +10,9 @@ export interface Part {
 }
 
 /** A shorter range is not worth the entry in the extent map that each share of it takes. */
-export const PART_BYTES_MIN = 512;
+export const PART_BYTES_MIN = 256;
+/** Of one message: the first long runs of its header, and its body. */
+export const PARTS_MAX = 4;
 /** Headers are looked at up to here. */
 const HEADER_BYTES_MAX = 256 * 1024;
 
@@ -39,8 +41,7 @@ export function partsOf(message: Buffer): Part[] {
   const separator = message.indexOf("\n\n");
   const headerEnd = separator === -1 ? message.length : separator + 1;
   const parts: Part[] = [];
-  const run = headerEnd <= HEADER_BYTES_MAX ? longestRun(message, headerEnd) : undefined;
-  if (run !== undefined) parts.push(run);
+  if (headerEnd <= HEADER_BYTES_MAX) parts.push(...runs(message, headerEnd));
   const start = headerEnd + 1;
   const end = endsWithEmptyLine(message) ? message.length - 1 : message.length;
   if (separator !== -1 && end - start >= PART_BYTES_MIN) parts.push({ start, end });
@@ -51,20 +52,24 @@ function endsWithEmptyLine(message: Buffer): boolean {
   return message.at(-1) === 0x0a && message.at(-2) === 0x0a;
 }
 
-function longestRun(message: Buffer, headerEnd: number): Part | undefined {
+function runs(message: Buffer, headerEnd: number): Part[] {
   const header = message.toString("latin1", 0, headerEnd);
-  let best: Part = { start: 0, end: 0 };
-  let start = header.indexOf("\n") + 1;
+  const found: Part[] = [];
+  let start = 0;
   let isOwn = true;
-  for (let at = start; at < headerEnd && at > 0;) {
+  const endRun = (end: number): void => {
+    const isLong = !isOwn && end - start >= PART_BYTES_MIN;
+    if (isLong && found.length < PARTS_MAX - 1) found.push({ start, end });
+  };
+  for (let at = header.indexOf("\n") + 1; at > 0 && at < headerEnd;) {
     const next = header.indexOf("\n", at) + 1 || headerEnd;
     const continues = header[at] === " " || header[at] === "\t";
-    const wasOwn = isOwn;
-    if (!continues) isOwn = ownFields.has(fieldName(header.slice(at, next)));
-    if (isOwn) start = next;
-    else if (wasOwn) start = at;
-    if (!isOwn && next - start > best.end - best.start) best = { start, end: next };
+    const isNextOwn: boolean = continues ? isOwn : ownFields.has(fieldName(header.slice(at, next)));
+    if (isNextOwn && !isOwn) endRun(at);
+    if (isOwn && !isNextOwn) start = at;
+    isOwn = isNextOwn;
     at = next;
   }
-  return best.end - best.start >= PART_BYTES_MIN ? best : undefined;
+  endRun(headerEnd);
+  return found;
 }

@@ -13,13 +13,13 @@ import { CommandFailure } from "../failure.ts";
 import { MessageCutter, type Piece } from "./messages.ts";
 import { bytesOf } from "./names.ts";
 import { digestOf, PartTable, type Digest } from "./part-table.ts";
-import { partsOf } from "./parts.ts";
+import { PARTS_MAX, partsOf } from "./parts.ts";
 import { readAt, writeAt, type Sink } from "./sink.ts";
 import { endTemporary, type Temporary } from "./temporary.ts";
 
 const BATCH_BYTES = 4 * 1024 * 1024;
-/** A message has at most two parts, so with what lies around them five ranges. */
-const BATCH_PIECES_MAX = Math.floor(UNITS_NAMED_MAX / 5);
+/** Each part of a message is one range, and what lies around them is others. */
+const BATCH_PIECES_MAX = Math.floor(UNITS_NAMED_MAX / (2 * PARTS_MAX + 1));
 const READ_BYTES = 1024 * 1024;
 /** The scratch file is emptied from time to time; what mailboxes have got of it stays theirs. */
 const SCRATCH_BYTES_MAX = 256 * 1024 * 1024;
