@@ -51,6 +51,12 @@ t.test("private bytes alone, shared bytes alone, and as many as may be", async (
   t.ok(harness.text("a") === `${long}s` && harness.text("b") === `${long}s`);
 });
 
+t.test("a mailbox that a delivery makes has not been read since it was changed", async (t) => {
+  await harness.deliver("message", [{ path: "a", create: {} }]);
+  const { atimeSec, mtimeSec } = harness.store.inode(harness.ino("a"))!;
+  t.ok(atimeSec < mtimeSec, `${atimeSec} and ${mtimeSec}`);
+});
+
 t.test("ten thousand mailboxes are made and filled by one request", async (t) => {
   const create = { mode: 0o600, uid: ALICE.uid, gid: ALICE.gid };
   const to = Array.from({ length: FILES_MAX }, (_, k) => ({ path: `box${k}`, create }));

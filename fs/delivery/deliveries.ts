@@ -462,6 +462,10 @@ function firstOf(deliveries: readonly PendingDelivery[]): PendingDelivery[] {
   return deliveries.slice(0, count);
 }
 
+/**
+ * Nobody has read a mailbox that its first mail makes: mutt, shells and finger take it to have new mail when it was
+ * read before it was changed, some of them by whole seconds.
+ */
 function create(
   changes: Change[],
   { parent, name }: { readonly parent: number; readonly name: string },
@@ -478,7 +482,7 @@ function create(
       gid,
       nlink: 1,
       rdev: 0,
-      atime: time,
+      atime: { sec: time.sec - 1, nsec: time.nsec },
       mtime: time,
       ctime: time,
       parent: 0,

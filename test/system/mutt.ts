@@ -41,7 +41,7 @@ export class Mutt {
     const { mailbox, folder = directory, mailboxes = [], lines = [] } = settings;
     const configuration = [
       'set status_format="<messages %?m?%m&0? new %?n?%n&0? deleted %?d?%d&0? flagged %?F?%F&0?>"',
-      'set folder_format="%2C %?N?new&old? %f"',
+      'set folder_format="%2C [%N] %f"',
       // Seconds between two looks for new mail, and between two looks while nobody types.
       "set mail_check=1",
       "set timeout=1",
