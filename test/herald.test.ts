@@ -21,6 +21,7 @@ type TestContext = Parameters<Parameters<typeof t.test>[0]>[0];
 
 const binding = "kernel";
 const options = needs(binding, 120_000);
+t.setTimeout(300_000);
 
 interface Watched {
   readonly program: Program;
