@@ -76,10 +76,11 @@ export class Dovecot {
     }
   }
 
-  /** Lines of the log that tell of something wrong. */
+  /** Lines of the log that tell of something wrong; that it was told to end is not. */
   get complaints(): string[] {
     const pattern = /(Error|Fatal|Panic|Warning):|corrupt/i;
-    return this.log.split("\n").filter((line) => pattern.test(line));
+    const stopped = /master: Warning: Killed with signal 15 /;
+    return this.log.split("\n").filter((line) => pattern.test(line) && !stopped.test(line));
   }
 
   /** The file of its settings, for doveadm -c. */
