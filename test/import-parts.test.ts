@@ -180,7 +180,7 @@ t.test(
   async (t) => {
     const own = "From a b\nReturn-Path: <x>\nDelivered-To: me\n\tcontinued\n";
     const common = `Received: ${"r".repeat(300)}\nSubject: ${"s".repeat(300)}\n folded\n`;
-    const body = `${"body\n".repeat(200)}`;
+    const body = "body\n".repeat(200);
     const text = `${own}${common}Status: RO\nX-UID: 5\n\n${body}\n`;
     const parts = partsOf(Buffer.from(text)).map(({ start, end }) => text.slice(start, end));
     t.strictSame(parts, [common, body]);

@@ -141,7 +141,8 @@ async function fill(
     hintPath,
     earlier,
     sinkAt: (offset) =>
-      sharing === undefined || shared === undefined
+      // A file with holes is no mailbox.
+      sharing === undefined || shared === undefined || source.isSparse
         ? new PlainSink(file, offset, source.isSparse)
         : sharing.sink(file, shared, hintPath, offset),
     onBytes: (count) => {
