@@ -42,7 +42,7 @@ async function notWhole(
 
 async function largeTree({ source }: Site): Promise<void> {
   await oddTree(source);
-  for (let user = 10; user < (isLong ? 200 : 40); user++) {
+  for (let user = 10; user < (isLong ? 200 : 30); user++) {
     writeMailbox(join(source, `user${user}`), userMailbox(user, 60));
   }
 }
@@ -61,7 +61,7 @@ for (const share of [[], ["--share"]]) {
       const end = await served(t, place);
       let killed = 0;
       let most = 0;
-      for (let round = 0; round < (isLong ? 40 : 6); round++) {
+      for (let round = 0; round < (isLong ? 40 : 4); round++) {
         const child = startImport(...share, source, mountpoint);
         const exited = once(child, "exit");
         child.stdout!.resume();
@@ -88,7 +88,7 @@ t.test("the spool dies: the import says so, and goes on with the next one", { sk
   const { source, mountpoint, store } = place;
   await largeTree(place);
   const before = await snapshot(source);
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < 2; round++) {
     const { child } = await serve(store, mountpoint);
     const importer = startImport(source, mountpoint);
     const ended = collect(importer);

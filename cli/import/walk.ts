@@ -90,7 +90,8 @@ export class Walk {
   }
 
   async #entry(from: string, to: string, name: string, all: ReadonlySet<string>): Promise<void> {
-    const { report, options } = this.#context;
+    const { report, options, progress } = this.#context;
+    progress.show(report.progress(report.bytes));
     const isLeftOut =
       isDotlock(name, all) ||
       name.startsWith(TEMPORARY_PREFIX) ||
