@@ -135,14 +135,11 @@ async function workWithMutt(site: LockSite, user: MailUser, ledger: Ledger): Pro
   while (!ledger.isDone) {
     const mutt = Mutt.start({ mailbox: site.path(boxes.mutt), lines }, { user: user.name });
     try {
-      let hasEnded = false;
       // It may be writing, so it is not killed; what is typed comes behind what is pushed.
-      const ended = mutt.terminal.ended().finally(() => (hasEnded = true));
-      while (!hasEnded) {
-        await Promise.race([ended, sleep(300)]);
+      const ended = mutt.terminal.ended().then(() => true);
+      while (!(await Promise.race([ended, sleep(300, false)]))) {
         mutt.type(mutt.terminal.screen.includes("remove lock for") ? "n" : "\x07x");
       }
-      await ended;
     } finally {
       await mutt.end();
     }
