@@ -46,6 +46,8 @@ export class Speaker {
   readonly invalidated: { ino: number; offset: number; repliesBefore: number }[] = [];
   /** Invalidations that are under way, by inode. */
   readonly unsettled = new Map<number, Promise<void>>();
+  /** Inodes of whose attributes the kernel was told that they are out of date, with the replies before that. */
+  readonly outdated: { ino: number; repliesBefore: number }[] = [];
   readonly fatal: unknown[] = [];
   readonly replies: Answered[] = [];
   /** The kernel does not take the next reply. */
@@ -64,6 +66,7 @@ export class Speaker {
         },
         settled: (ino) =>
           ino === undefined ? [...this.unsettled.values()].at(-1) : this.unsettled.get(ino),
+        outdate: (ino) => this.outdated.push({ ino, repliesBefore: this.replies.length }),
         fatal: (error) => this.fatal.push(error),
       },
       { attributeTimeoutSec: 3600, transferLengthMax: 1024 * 1024 },

@@ -14,6 +14,7 @@ import type { HeraldOptions } from "./herald/herald.ts";
 import { DeviceWriter, openReader, readFirst } from "./device.ts";
 import type { DeviceReading } from "./device.ts";
 import { Invalidation, startInvalidationThread } from "./invalidation.ts";
+import { attributesChanged } from "./notification.ts";
 import { Protocol } from "./protocol.ts";
 
 /** 256 pages: the kernel's limit for an ordinary process (fs.fuse.max_pages_limit). */
@@ -50,6 +51,7 @@ export class Connection implements Invalidator {
         send: (parts) => this.#writer.send(parts),
         invalidate: (ino, offset) => this.#drop(ino, offset),
         settled: (ino) => this.#invalidation?.settled(ino),
+        outdate: (ino) => this.#outdate(ino),
         fatal: die,
       },
       { attributeTimeoutSec, transferLengthMax },
@@ -96,7 +98,16 @@ export class Connection implements Invalidator {
   #drop(ino: number, offset: number): Promise<void> | undefined {
     const { session } = this.#protocol;
     if (ino !== rootNode && !session.knows(ino)) return undefined;
+    session.ownWrites.forget(ino);
     return this.#invalidation?.invalidate(ino, offset);
+  }
+
+  /**
+   * Attributes alone wait for no page, so this thread may write the notification. Whoever asked for them holds the
+   * inode: it is not let go of in here.
+   */
+  #outdate(ino: number): void {
+    this.#writer.send([attributesChanged(ino)]);
   }
 
   /** Unmounted or aborted: the one is as final as the other. */

@@ -7,22 +7,14 @@
  */
 import { writeSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
-import { FUSE_NOTIFY_INVAL_INODE, notifyInvalInodeOut, outHeader } from "./abi.ts";
+import { inodeChanged } from "./notification.ts";
 
 const descriptor = workerData as number;
-const bodyAt = outHeader.sizeof;
-const message = Buffer.alloc(outHeader.sizeof + notifyInvalInodeOut.sizeof);
-
-// A notification is a reply to no request (unique 0) with its code in place of the error.
-message.writeUInt32LE(message.length, outHeader.len);
-message.writeInt32LE(FUSE_NOTIFY_INVAL_INODE, outHeader.error);
 
 /** False when the kernel does not have the inode. */
 function invalidate(ino: number, offset: number): boolean {
-  message.writeBigUInt64LE(BigInt(ino), bodyAt + notifyInvalInodeOut.ino);
-  message.writeBigInt64LE(BigInt(offset), bodyAt + notifyInvalInodeOut.off);
   try {
-    writeSync(descriptor, message);
+    writeSync(descriptor, inodeChanged(ino, offset));
   } catch (error) {
     // ENOENT: the kernel has forgotten the inode, or has not yet taken in the reply that names it. ENODEV:
     // the mount is gone, and nothing is cached any more. Any other error would be a malformed message,

@@ -19,7 +19,7 @@ import type { Outcome } from "./outcome.ts";
 import { Reply } from "./reply.ts";
 import { Request } from "./request.ts";
 import { Session } from "./session.ts";
-import type { Invalidate, SessionOptions, Settled } from "./session.ts";
+import type { Invalidate, Outdate, SessionOptions, Settled } from "./session.ts";
 
 /** The kernel's errnos in a reply are 1..511; it would refuse a reply with another. */
 const errnoMin = -511;
@@ -36,6 +36,7 @@ export interface ProtocolOutput {
   /** The kernel's cache of an inode is wrong, from `offset` on (< 0: attributes only). */
   readonly invalidate: Invalidate;
   readonly settled: Settled;
+  readonly outdate: Outdate;
   /** The operations broke an invariant: the process must end. */
   fatal(error: unknown): void;
 }
@@ -49,7 +50,8 @@ export class Protocol {
   #ended = false;
 
   constructor(operations: Operations, output: ProtocolOutput, options: SessionOptions) {
-    this.session = new Session(operations, output.invalidate, output.settled, options);
+    const { invalidate, settled, outdate } = output;
+    this.session = new Session(operations, invalidate, settled, outdate, options);
     this.#output = output;
   }
 

@@ -12,6 +12,7 @@ import type { OpenFile, Operations } from "../operations.ts";
 import { rootNode } from "./abi.ts";
 import type { Herald } from "./herald/herald.ts";
 import { KnownInodes } from "./known-inodes.ts";
+import { OwnWrites } from "./own-writes.ts";
 
 const S_IXGRP = 0o10;
 
@@ -23,6 +24,9 @@ export type Invalidate = (ino: number, offset: number) => Promise<void> | undefi
  * when it has.
  */
 export type Settled = (ino?: number) => Promise<void> | undefined;
+
+/** The kernel keeps no attributes of a GETATTR that it has sent already. */
+export type Outdate = (ino: number) => void;
 
 export interface SessionOptions {
   /** How long the kernel may keep names and attributes without asking again. Seconds. */
@@ -48,6 +52,8 @@ export class Session {
   readonly #known = new KnownInodes();
   readonly invalidate: Invalidate;
   readonly settled: Settled;
+  readonly outdate: Outdate;
+  readonly ownWrites = new OwnWrites();
   readonly #files = new Map<number, Opened>();
   /** How often each inode is open. */
   readonly #openCounts = new Map<number, number>();
@@ -61,11 +67,13 @@ export class Session {
     operations: Operations,
     invalidate: Invalidate,
     settled: Settled,
+    outdate: Outdate,
     options: SessionOptions,
   ) {
     this.operations = operations;
     this.invalidate = invalidate;
     this.settled = settled;
+    this.outdate = outdate;
     this.options = options;
   }
 
@@ -132,7 +140,9 @@ export class Session {
   }
 
   forget(ino: number, count: number): void {
-    if (this.#known.subtract(ino, count)) this.operations.forget(ino);
+    if (!this.#known.subtract(ino, count)) return;
+    this.ownWrites.forget(ino);
+    this.operations.forget(ino);
   }
 
   /** False when there is no such open file. */

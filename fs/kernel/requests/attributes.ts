@@ -28,7 +28,10 @@ export const getattr: Handler = (session, request, reply) => {
       ? session.operations.getAttributes(node)
       : settledAttributes(session, node);
   const { attributeTimeoutSec } = session.options;
-  return whenDone(result, (settled) => encodeAttributes(reply, settled, attributeTimeoutSec));
+  return whenDone(result, (settled) => {
+    if (session.ownWrites.shouldOutdate(node)) session.outdate(node);
+    return encodeAttributes(reply, settled, attributeTimeoutSec);
+  });
 };
 
 /**

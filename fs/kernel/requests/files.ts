@@ -101,7 +101,8 @@ export const write: Handler = (session, request, reply) => {
   return whenDone(isRacing ? dropPages(session, ino, offset, written) : written, (result) => {
     if (isErrno(result)) return result;
     if (isKilling) session.killPrivileges(ino);
-    if (result.offset !== offset && file?.directIo !== true) {
+    if (result.offset === offset) session.ownWrites.wrote(ino);
+    else if (file?.directIo !== true) {
       session.changedBehindKernel(ino, Math.min(result.offset, offset));
     }
     reply.clear(0, writeOut.sizeof);

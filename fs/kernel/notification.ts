@@ -1,0 +1,18 @@
+/** NOTIFY_INVAL_INODE, as bytes: a notification is a reply to no request (unique 0) with its code in place of the error. */
+import { FUSE_NOTIFY_INVAL_INODE, notifyInvalInodeOut, outHeader } from "./abi.ts";
+
+const bodyAt = outHeader.sizeof;
+const message = Buffer.alloc(outHeader.sizeof + notifyInvalInodeOut.sizeof);
+message.writeUInt32LE(message.length, outHeader.len);
+message.writeInt32LE(FUSE_NOTIFY_INVAL_INODE, outHeader.error);
+
+/** What the kernel caches of an inode is wrong from `offset` on; < 0: its attributes only. Valid until the next call. */
+export function inodeChanged(ino: number, offset: number): Buffer {
+  message.writeBigUInt64LE(BigInt(ino), bodyAt + notifyInvalInodeOut.ino);
+  message.writeBigInt64LE(BigInt(offset), bodyAt + notifyInvalInodeOut.off);
+  return message;
+}
+
+export function attributesChanged(ino: number): Buffer {
+  return inodeChanged(ino, -1);
+}
