@@ -6,6 +6,7 @@ import * as limits from "../fs/moved/limits.ts";
 import { matchWrite, type MatchWork, type MoverState, noteResize } from "../fs/moved/moved.ts";
 import {
   between,
+  expungeAsDovecot,
   extendAndMove,
   firstChange,
   MatchedFile,
@@ -18,6 +19,8 @@ import {
   rewriteMailbox,
   text,
 } from "./movers.ts";
+
+t.setTimeout(120_000);
 
 /** Names say what a chunk is: 0 stands for another random size for each write. */
 const CHUNKS = [1, 3, 31, 64, 100, 333, 512, 1000, 4096, 5001, 20_000, 65_536, 262_144, 1 << 20, 0];
@@ -85,6 +88,28 @@ for (const [index, { name, expunge, growing, move }] of MOVERS.entries()) {
     t.end();
   });
 }
+
+t.test("an expunge by Dovecot makes little more than the edited bytes new", (t) => {
+  for (const expunge of [0.02, 0.1, 0.5, 0.8]) {
+    for (const bodyLength of [300, 3000, 12_000]) {
+      const random = randomFrom(expunge * 1000 + bodyLength);
+      const mails = Array.from({ length: 200 }, () => {
+        const length = Math.floor(bodyLength * (0.2 + 1.6 * random()));
+        return message(random, length);
+      });
+      const gone = mails.map((_, i) => i === 3 || random() < expunge);
+      const file = new MatchedFile(Buffer.concat(mails), workIsBounded);
+      const moved = expungeAsDovecot(file, mails, (index) => gone[index]!);
+      const { newBytes, writtenBytes } = file.totals;
+      t.comment(
+        `${expunge} of bodies of ${bodyLength}: ${writtenBytes} written, ` +
+          `${(newBytes / moved).toFixed(0)} new for each of ${moved} messages`,
+      );
+      t.ok(newBytes <= 64 * moved, `${expunge} of ${bodyLength}`);
+    }
+  }
+  t.end();
+});
 
 t.test("edits that replace bytes in place cost what they replace", (t) => {
   for (const chunk of [1, 7, 100, 1000, 8192, 1 << 20]) {

@@ -282,3 +282,42 @@ export function extendAndMove(
   }
   moveBackward(file, rewrite, chunk);
 }
+
+/**
+ * An expunge as Dovecot makes it: of each message that stays, the header with one blank more behind it, then the
+ * From_ line before it, then the body. Messages begin with the From_ line and end with an empty line. Returns the
+ * number of messages that were moved.
+ */
+export function expungeAsDovecot(
+  file: MatchedFile,
+  mails: readonly Buffer[],
+  isGone: (index: number) => boolean,
+): number {
+  let at = 0;
+  let moved = 0;
+  let hasMoved = false;
+  for (const [index, mail] of mails.entries()) {
+    if (isGone(index)) {
+      hasMoved = true;
+      continue;
+    }
+    if (!hasMoved) {
+      at += mail.length;
+      continue;
+    }
+    const header = mail.indexOf("\n") + 1;
+    const body = mail.indexOf("\n\n") + 2;
+    const grown = Buffer.concat([mail.subarray(header, body - 2), Buffer.from(" \n\n")]);
+    file.write(at + header, grown);
+    file.write(at, mail.subarray(0, header));
+    at += header + grown.length;
+    for (let from = body; from < mail.length; from += 8192) {
+      const chunk = mail.subarray(from, from + 8192);
+      file.write(at, chunk);
+      at += chunk.length;
+    }
+    moved++;
+  }
+  file.truncate(at);
+  return moved;
+}

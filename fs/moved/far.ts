@@ -29,9 +29,17 @@ export interface Wanted {
   readonly sure: number;
   /** Ends it with the ring in which it was found. */
   readonly good: number;
+  /** Where keys are taken, as parts of the stretch from the side that is known. */
+  readonly places?: readonly number[];
+  /** Which of them are looked for in the outer rings, which are large. */
+  readonly outer: readonly [from: number, to: number];
 }
 
-const WANTED: Wanted = { sure: FAR_MATCH_LENGTH_SURE, good: SHIFT_MATCH_LENGTH_MIN };
+const WANTED: Wanted = {
+  sure: FAR_MATCH_LENGTH_SURE,
+  good: SHIFT_MATCH_LENGTH_MIN,
+  outer: [1, 3],
+};
 
 interface Ring {
   readonly start: number;
@@ -52,12 +60,11 @@ export function searchFar(
   const forward =
     stretch.below !== undefined || (stretch.above === undefined && direction === "up");
   const rings = ringsFor(matching, stretch, forward, searchedTo);
-  const keysAt = keyPlaces(stretch, forward);
+  const keysAt = keyPlaces(stretch, forward, wanted.places);
   let best: Run | undefined;
   for (let i = 0; i < rings.length; i++) {
     const ring = rings[i]!;
-    // Outer rings are large: two keys must do.
-    const places = i === 0 ? keysAt : keysAt.slice(1, 3);
+    const places = i === 0 ? keysAt : keysAt.slice(...wanted.outer);
     for (const at of places) {
       let longest: Run | undefined;
       const sure = searchKey(matching, stretch, at, ring.start, ring.end, forward, (run) => {
@@ -82,11 +89,11 @@ function longer(a: Run | undefined, b: Run | undefined): Run | undefined {
 }
 
 /** Usually four, at growing distance from the known side, or spread when there is none. */
-function keyPlaces(stretch: Stretch, forward: boolean): number[] {
+function keyPlaces(stretch: Stretch, forward: boolean, parts?: readonly number[]): number[] {
   const last = stretch.high - KEY_LENGTH;
   const length = last - stretch.low;
   const known = stretch.sureBelow !== undefined || stretch.sureAbove !== undefined;
-  const fractions = known ? [0, 1 / 16, 1 / 3, 1] : [1 / 16, 5 / 16, 10 / 16, 15 / 16];
+  const fractions = parts ?? (known ? [0, 1 / 16, 1 / 3, 1] : [1 / 16, 5 / 16, 10 / 16, 15 / 16]);
   const places = fractions.map((fraction) => {
     const distance = Math.floor(fraction * length);
     return forward ? stretch.low + distance : last - distance;

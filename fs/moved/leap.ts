@@ -14,6 +14,11 @@ import { type Neighbours, sideOfEdge, trustedSide } from "./neighbours.ts";
 import type { Stretch } from "./near.ts";
 import { probe, type SearchPlan } from "./stretches.ts";
 
+/** In a header many, since most of its lines are not its own: ids and dates stand in the middle, blanks at the end. */
+const KEY_PLACES = [1 / 3, 1 / 2, 1 / 6, 5 / 12, 1 / 4, 7 / 12, 2 / 3, 1 / 12];
+
+const OUTER = [0, 4] as const;
+
 export interface Leap {
   /** All of the data, and what is known on its sides. */
   readonly whole: Stretch;
@@ -37,7 +42,7 @@ export function searchLeap(matching: Matching, neighbours: Neighbours, plan: Sea
   }
   if (!plan.far) return { whole, run: undefined, searchedTo: undefined };
   const sure = Math.max(lengthMin, Math.min((3 * length) / 4, LEAP_MATCH_LENGTH_SURE));
-  const wanted = { sure, good: lengthMin };
+  const wanted = { sure, good: lengthMin, places: KEY_PLACES, outer: OUTER };
   const direction: Direction = plan.direction;
   const { run, searchedTo } = searchFar(matching, whole, direction, plan.searchedTo, wanted);
   const isSure = run !== undefined && lengthOf(run) >= SHIFT_MATCH_LENGTH_MIN;
