@@ -51,7 +51,9 @@ import {
   u64,
 } from "./kernel-requests.ts";
 
+const O_WRONLY = 1;
 const O_RDWR = 2;
+const O_NOATIME = 0o1000000;
 const O_APPEND = 0o2000;
 const S_IFREG = 0o100000;
 const F_RDLCK = 0;
@@ -452,6 +454,27 @@ t.test("a direct write drops the pages of other opens before its reply", async (
   t.equal(reply.error, 0);
   t.same(speaker.invalidated, [{ ino, offset: 11, repliesBefore: before }]);
 });
+
+t.test(
+  "a file that was not read since its last change is asked for when it is opened",
+  async (t) => {
+    const speaker = new Speaker();
+    const ino = speaker.operations.put("f", "0123456789");
+    speaker.lookup("f");
+    speaker.open(ino, O_RDWR);
+    t.same(speaker.invalidated, [], "it was read: its access time stays");
+    const { mtime } = speaker.operations.nodes.get(ino)!;
+    speaker.operations.setAttributes(ino, { atime: mtime });
+    for (const flags of [O_WRONLY, O_RDWR | O_APPEND, O_NOATIME]) {
+      speaker.ask("OPEN", ino, [u32(flags), u32(0)]);
+    }
+    t.same(speaker.invalidated, [], "no reading from the kernel's cache that sets an access time");
+    const before = speaker.replies.length;
+    const reply = await speaker.askSoon("OPEN", ino, [u32(O_RDWR), u32(0)]);
+    t.equal(reply.error, 0);
+    t.same(speaker.invalidated, [{ ino, offset: 9, repliesBefore: before }], "the last page goes");
+  },
+);
 
 t.test("a size is not told before the invalidation that belongs to it is done", async (t) => {
   const speaker = new Speaker();

@@ -25,6 +25,7 @@ import { whenDone } from "../outcome.ts";
 import type { Handler } from "../outcome.ts";
 import type { Reply } from "../reply.ts";
 import type { Session } from "../session.ts";
+import { readsWillCome } from "./access-time.ts";
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -49,12 +50,16 @@ export function encodeOpen(
 }
 
 export const open: Handler = (session, request, reply) => {
-  const { node } = request;
-  const result = session.operations.open(node, request.u32(openIn.flags), request.caller);
-  if (isErrno(result)) return result;
-  if ((request.u32(openIn.open_flags) & FUSE_OPEN_KILL_SUIDGID) !== 0) session.killPrivileges(node);
-  encodeOpen(session, reply, 0, node, result);
-  return openOut.sizeof;
+  const { node, caller } = request;
+  const flags = request.u32(openIn.flags);
+  const isKilling = (request.u32(openIn.open_flags) & FUSE_OPEN_KILL_SUIDGID) !== 0;
+  return whenDone(readsWillCome(session, node, flags), () => {
+    const result = session.operations.open(node, flags, caller);
+    if (isErrno(result)) return result;
+    if (isKilling) session.killPrivileges(node);
+    encodeOpen(session, reply, 0, node, result);
+    return openOut.sizeof;
+  });
 };
 
 export const read: Handler = (session, request, reply) => {
