@@ -3,16 +3,14 @@
  * sessions deliver to them. In the end each message that was acknowledged and not expunged is there once, unchanged,
  * with the UID that it had from the beginning.
  */
-import { spawnSync } from "node:child_process";
-import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import t from "tap";
 import { randomFrom } from "./movers.ts";
-import { Program } from "./suite/program.ts";
 import type { TestContext } from "./suite/run.ts";
-import { Dovecot, missingDovecot } from "./system/dovecot.ts";
+import type { Dovecot } from "./system/dovecot.ts";
+import { eventually } from "./system/harness.ts";
 import { ImapClient } from "./system/imap-client.ts";
-import { MailServer, missingForServer } from "./system/mail-server.ts";
+import type { MailServer } from "./system/mail-server.ts";
+import { endMailSite, missingMailSite, pendingCount, startMailSite } from "./system/mail-site.ts";
 import { runScript } from "./system/scripts.ts";
 import { Ledger, type Found } from "./system/traffic-ledger.ts";
 import { hashOf, numberOf, TrafficCorpus } from "./system/traffic-mail.ts";
@@ -32,20 +30,13 @@ const SMTP_CONNECTIONS = 20;
 const SMTP_PAUSE_MS = 1_000;
 /** Without these two, sessions at one mailbox take each other's flags back, and rarely give a new UID, on ext4 too. */
 const SETTINGS = { mbox_dirty_syncs: "no", mbox_lazy_writes: "no" };
-const OWNER = { uid: 2_000, gid: 2_000 };
-const users = Array.from({ length: 20 }, (_, i) => `user${i + 1}`);
 
-const command = fileURLToPath(new URL("../cli/onespool.js", import.meta.url));
-const reason = missingForServer() ?? missingDovecot();
+const reason = missingMailSite();
 const options = reason === undefined ? { timeout: TIMEOUT_MS } : { skip: reason };
 
 await t.test("deliveries and readers at once", options, async (t) => {
-  const server = await MailServer.start(t, {
-    tables: { recipients: { users, owner: `${OWNER.uid}:${OWNER.gid}` } },
-  });
-  await giveMountTo(server, OWNER);
-  const dovecot = await Dovecot.start({ mail: server.mount, ...OWNER, settings: SETTINGS });
-  t.teardown(() => dovecot.end());
+  const site = await startMailSite(t, SETTINGS);
+  const { server, dovecot, users } = site;
   const problems: string[] = [];
   const ledgers = users.map((name) => new Ledger(name, problems));
   const end = Date.now() + LASTS_MS;
@@ -58,17 +49,20 @@ await t.test("deliveries and readers at once", options, async (t) => {
     counts: new Map(),
     isOver: () => Date.now() > end || problems.length > 20,
   };
-  await Promise.all([
-    ...numbered(IMAP_CLIENTS, (i) => useImap(traffic, randomFrom(seed + i))),
-    ...numbered(SMTP_CONNECTIONS, (i) => {
-      return useSmtp(traffic, randomFrom(seed + 1_000 + i), SMTP_PAUSE_MS);
-    }),
-  ]);
+  try {
+    await Promise.all([
+      ...numbered(IMAP_CLIENTS, (i) => useImap(traffic, randomFrom(seed + i))),
+      ...numbered(SMTP_CONNECTIONS, (i) => {
+        return useSmtp(traffic, randomFrom(seed + 1_000 + i), SMTP_PAUSE_MS);
+      }),
+    ]);
+  } catch (error) {
+    const said = dovecot.complaints.slice(-20).join("\n");
+    throw new Error(`${(error as Error).message}\n${said}`, { cause: error });
+  }
   t.comment([...traffic.counts].map(([what, times]) => `${what} ${times}`).join(", "));
-  await nothingPends(server);
+  await eventually("nothing pends", () => Promise.resolve(pendingCount(site) === 0));
   for (const ledger of ledgers) await readByImap(dovecot, ledger);
-  const { complaints } = dovecot;
-  await dovecot.stop();
   await readAsFiles(t, server, ledgers);
   const given = ledgers.reduce((sum, ledger) => sum + ledger.given, 0);
   const gone = ledgers.reduce((sum, ledger) => sum + ledger.gone, 0);
@@ -77,38 +71,12 @@ await t.test("deliveries and readers at once", options, async (t) => {
     `${given} messages in ${users.length} mailboxes, ${gone} expunged; ${flagsLost} flags lost`,
   );
   t.strictSame(problems, [], "nothing contradicts the ledgers");
-  t.strictSame(complaints, [], "Dovecot has nothing to complain of");
   t.ok(given > gone && gone > 0, "messages came, went and stayed");
-  t.equal(await server.stop(), 0, "the server ends well");
-  expectSound(t, server.path("store"));
+  await endMailSite(t, site);
 });
 
 function numbered(countOf: number, make: (i: number) => Promise<void>): readonly Promise<void>[] {
   return Array.from({ length: countOf }, (_, i) => make(i));
-}
-
-/** Mail programs make dotlocks and folders there. */
-async function giveMountTo(
-  server: MailServer,
-  { uid, gid }: { readonly uid: number; readonly gid: number },
-): Promise<void> {
-  const program = new Program();
-  try {
-    await program.call("os.chown", server.mount, uid, gid);
-  } finally {
-    await program.end();
-  }
-}
-
-async function nothingPends(server: MailServer): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  for (;;) {
-    const args = [command, "stat", "--json", server.mount];
-    const { stdout } = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 30_000 });
-    if ((JSON.parse(stdout) as { pending?: number }).pending === 0) return;
-    if (Date.now() > deadline) throw new Error(`deliveries pend for ever: ${stdout}`);
-    await sleep(200);
-  }
 }
 
 async function readByImap(dovecot: Dovecot, ledger: Ledger): Promise<void> {
@@ -148,12 +116,4 @@ async function readAsFiles(
       .map(([number, hash]) => ({ number: Number(number), hash }));
     ledgers[i]!.holds(found, "Python");
   }
-}
-
-function expectSound(t: TestContext, store: string): void {
-  const { status, stdout } = spawnSync(process.execPath, [command, "fsck", store], {
-    encoding: "utf8",
-    timeout: 300_000,
-  });
-  t.equal(status, 0, stdout);
 }
