@@ -146,13 +146,13 @@ async function seesDelivery(t: TestContext, spool: Spool): Promise<void> {
 
 async function rewritesUnderLoad(t: TestContext, spool: Spool): Promise<void> {
   const { alice } = spool;
-  const start_ = wholeMails(await text(spool, alice.name));
+  const before = wholeMails(await text(spool, alice.name));
   const mutt = start(t, spool);
-  await mutt.status({ messages: start_.length });
+  await mutt.status({ messages: before.length });
   const delivered: string[] = [];
-  let isOver = false;
+  const load = { isOver: false };
   const delivering = (async () => {
-    while (!isOver) {
+    while (!load.isOver) {
       const id = `load-${delivered.length}`;
       await deliver(spool, id, 20);
       delivered.push(id);
@@ -172,12 +172,12 @@ async function rewritesUnderLoad(t: TestContext, spool: Spool): Promise<void> {
     });
     await eventually("more mail comes", async () => delivered.length > known + 3);
   }
-  isOver = true;
+  load.isOver = true;
   await delivering;
-  await mutt.status({ messages: start_.length + delivered.length - rounds });
+  await mutt.status({ messages: before.length + delivered.length - rounds });
   await mutt.quit();
   t.comment(`${delivered.length} deliveries`);
-  t.strictSame(wholeMails(await text(spool, alice.name)), [...start_.slice(rounds), ...delivered]);
+  t.strictSame(wholeMails(await text(spool, alice.name)), [...before.slice(rounds), ...delivered]);
 }
 
 async function marks(t: TestContext, spool: Spool): Promise<void> {

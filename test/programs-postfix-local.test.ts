@@ -90,7 +90,7 @@ await t.test("Postfix writes into the mount", options, async (t) => {
 
   await t.test("Python reads as many messages", async (t) => {
     const script = "import mailbox, sys; print(len(mailbox.mbox(sys.argv[1], create=False)))";
-    const command = ["/usr/bin/python3", "-c", script, `/var/mail/${alice.name}`];
+    const command = ["python3", "-c", script, `/var/mail/${alice.name}`];
     const count = await outputOf(command, { user: alice.name, varMail: spool });
     t.equal(count, `${expected.length}\n`);
   });

@@ -32,7 +32,7 @@ export class Terminal {
 
   /** The caller ends it. `input` and `timeoutMs` of the options are not used. */
   static start(command: readonly string[], options: CommandOptions = {}): Terminal {
-    const script = ["/usr/bin/python3", "-S", "-E", sourcePath("test/system/terminal.py")];
+    const script = ["python3", "-S", "-E", sourcePath("test/system/terminal.py")];
     const all = [...script, String(ROWS), String(COLUMNS), ...command];
     const [program, ...args] = prepared(all, options);
     const child = spawn(program!, args, {
