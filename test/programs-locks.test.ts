@@ -108,7 +108,7 @@ await t.test("mail programs", skip === undefined ? {} : { skip }, async (t) => {
     return reason === undefined ? needs(...programs) : { timeout, skip: reason };
   };
   const rewriter = (t: TestContext, path: string): Stepped =>
-    stepped(t, ["/usr/bin/python3", "-S", "-E", sourcePath("test/system/rewriter.py"), path]);
+    stepped(t, ["python3", "-S", "-E", sourcePath("test/system/rewriter.py"), path]);
 
   /** Runs a program that appends what it reads to a mailbox, held after its first write; mail comes meanwhile. */
   const appended = async (t: TestContext, box: string, command: string[]): Promise<string[]> => {
@@ -192,6 +192,25 @@ await t.test("mail programs", skip === undefined ? {} : { skip }, async (t) => {
     ]);
     await site.shows(t, box, [...before, "appended", ...late]);
   });
+
+  await t.test(
+    "s-nail empties the mailbox and writes it again",
+    needsStops("s-nail"),
+    async (t) => {
+      const { box, path } = await newBox();
+      const command = ["s-nail", "-n", "-f", path];
+      const child = stepped(t, ["sh", "-c", 'read go && exec "$@"', "sh", ...command]);
+      const program = await StoppedProgram.prepare(child.pid, { call: "write", when: 2, path });
+      t.teardown(() => program.end());
+      const ended = child.ended("go\ndelete 1-5\nquit\n");
+      await program.stopped();
+      const late = await site.deliverUnderLock(t, box);
+      t.ok(program.isStopped);
+      program.resume();
+      t.equal(await ended, 0);
+      await site.shows(t, box, [...kept, ...late]);
+    },
+  );
 
   await t.test("lockfile, formail and mv rewrite it", needs("lockfile", "formail"), async (t) => {
     const { box, path } = await newBox();
