@@ -52,7 +52,8 @@ t.test("subfolders get a path in which no name is a file and a directory", async
 });
 
 function mbox(bytes: string, more: object = {}): string {
-  const message = { status: "", xStatus: "", keywords: [], time: new Date(0), ...more };
+  const none = { status: "", xStatus: "", keywords: [], mailboxKeywords: [] };
+  const message = { ...none, time: new Date(0), ...more };
   return Buffer.concat(asMbox({ ...message, bytes: Buffer.from(bytes, "latin1") })).toString(
     "latin1",
   );
@@ -78,6 +79,10 @@ t.test("a message of a maildir keeps its fields and is quoted as mboxrd", async 
   t.equal(
     mbox("no header\n\nbody\n"),
     `${head}Content-Length: 16\nX-Keywords: ${room}\n\nno header\n\nbody\n\n`,
+  );
+  t.match(
+    mbox("A: b\n\nc\n", { status: "O", mailboxKeywords: ["Junk", "$x"] }),
+    `${head}X-IMAPbase: 1 0000000000 Junk $x\nStatus: O\nA: b\nContent-Length: 2\n`,
   );
   t.equal(mbox(""), `${head}Content-Length: 0\nX-Keywords: ${room}\n\n\n`);
   t.equal(mbox("\nb"), `${head}Content-Length: 2\nX-Keywords: ${room}\n\nb\n\n`);

@@ -3,7 +3,7 @@
  * fs/mbox/format.ts. All header fields stay, Return-Path and Delivered-To too, but for those that say what one
  * mailbox knows of the message: these are made from the flags.
  *
- *   From_ line, Status, X-Status                                             this mailbox's own
+ *   From_ line, X-IMAPbase (of the first message, if there are keywords), Status, X-Status    this mailbox's own
  *   fields, Content-Length, X-Keywords and room, empty line, body, empty line
  */
 import { asctime } from "../../fs/mbox/format.ts";
@@ -16,6 +16,8 @@ export interface MaildirMessage extends MboxFlags {
   readonly bytes: Buffer;
   readonly time: Date;
   readonly keywords: readonly string[];
+  /** Of the first message: all keywords of the mailbox. Dovecot drops those that it does not find there. */
+  readonly mailboxKeywords: readonly string[];
 }
 
 const LINE_END = Buffer.from("\n");
@@ -54,8 +56,16 @@ function safeField(field: string): string {
   return fieldName(field) === "" ? `>${field}` : field.replace(/^([^ \t:]+)[ \t]+:/, "$1:");
 }
 
+/** UIDVALIDITY (not 0), the last UID that was given, and the keywords: as Dovecot and c-client write it. */
+function imapBase(time: Date, keywords: readonly string[]): string {
+  if (keywords.length === 0) return "";
+  const validity = Math.max(1, Math.floor(time.getTime() / 1000) % 2 ** 32);
+  return `X-IMAPbase: ${validity} ${"0".repeat(10)} ${keywords.join(" ")}\n`;
+}
+
 /** The pieces of the mbox file that the message becomes. */
-export function asMbox({ bytes, time, status, xStatus, keywords }: MaildirMessage): Buffer[] {
+export function asMbox(given: MaildirMessage): Buffer[] {
+  const { bytes, time, status, xStatus, keywords, mailboxKeywords } = given;
   const message = bytes.includes(CRLF)
     ? Buffer.from(bytes.toString("latin1").replaceAll("\r\n", "\n"), "latin1")
     : bytes;
@@ -72,6 +82,7 @@ export function asMbox({ bytes, time, status, xStatus, keywords }: MaildirMessag
   const bodyLength = body.reduce((sum, piece) => sum + piece.length, 0);
   const head = [
     `From ${senderOf(fields)} ${asctime(time)}\n`,
+    imapBase(time, mailboxKeywords),
     status === "" ? "" : `Status: ${status}\n`,
     xStatus === "" ? "" : `X-Status: ${xStatus}\n`,
     ...fields.filter((field) => !mailboxFields.has(fieldName(field))).map(safeField),

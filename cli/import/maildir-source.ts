@@ -78,7 +78,7 @@ export class MaildirSource implements MailboxSource {
     const letters = readKeywordLetters(
       await readFile(bytesOf(this.#keywordsPath), "latin1").catch(() => ""),
     );
-    for (const message of messages) {
+    for (const [index, message] of messages.entries()) {
       const path = join(join(this.#fullPath, message.isInCur ? "cur" : "new"), message.name);
       const file = await openToRead(path).catch((error: NodeJS.ErrnoException) => {
         // A mail program has renamed it: its flags are in the name.
@@ -94,6 +94,7 @@ export class MaildirSource implements MailboxSource {
             time: new Date(seconds * 1000),
             ...mboxFlags(message.flags, message.isInCur),
             keywords: keywordsOf(message.flags, letters),
+            mailboxKeywords: index === 0 ? [...letters.values()] : [],
           }),
         );
       } finally {
