@@ -166,6 +166,7 @@ export class Postfix {
     for (const stream of [master.stdout, master.stderr]) {
       stream.setEncoding("utf8").on("data", (text: string) => (this.#said += text));
     }
+    this.#guard();
     for (const deadline = Date.now() + START_MS_MAX; !(await this.#greets()); await sleep(50)) {
       if (!this.running) throw new Error(`Postfix ended: ${this.said}`);
       if (Date.now() > deadline) throw new Error(`Postfix does not greet: ${this.said}`);
@@ -262,6 +263,18 @@ export class Postfix {
       }
       rmSync(this.directory, { recursive: true, force: true });
     }
+  }
+
+  /** It would go on without a test that was killed: this one ends it as soon as the test is gone. */
+  #guard(): void {
+    const script = 'read line; exec postfix -c "$0" abort';
+    const guard = spawn("sh", ["-c", script, this.path("config")], {
+      cwd: "/",
+      env: environmentOf({}),
+      stdio: ["pipe", "ignore", "ignore"],
+      detached: true,
+    });
+    void this.#exited.then(() => guard.kill("SIGKILL"));
   }
 
   async #greets(): Promise<boolean> {
