@@ -7,8 +7,12 @@ import {
   FAR_LENGTH_MAX,
   FAR_LENGTH_PER_BYTE,
   FAR_MATCH_LENGTH_SURE,
+  HEADER_LENGTH,
   KEY_LENGTH,
   MATCH_LENGTH_MIN,
+  MESSAGE_MATCH_LENGTH_GOOD,
+  MESSAGE_MATCH_LENGTH_SURE,
+  MESSAGE_NEAR_LENGTH,
   NEAR_LENGTH,
   SHIFT_MATCH_LENGTH_MIN,
 } from "./limits.ts";
@@ -23,14 +27,16 @@ export interface FarResult {
   readonly searchedTo: number;
 }
 
-/** Lengths of matches. */
+/** What is looked for. Lengths of matches and distances are in bytes. */
 export interface Wanted {
   /** Ends the search at once. */
   readonly sure: number;
   /** Ends it with the ring in which it was found. */
   readonly good: number;
-  /** Where keys are taken, as parts of the stretch from the side that is known. */
-  readonly places?: readonly number[];
+  /** Of the first ring. */
+  readonly near: number;
+  /** Where keys are taken, from the side of the stretch that is known; undefined: spread over the stretch. */
+  readonly places: readonly number[] | undefined;
   /** Which of them are looked for in the outer rings, which are large. */
   readonly outer: readonly [from: number, to: number];
 }
@@ -38,8 +44,34 @@ export interface Wanted {
 const WANTED: Wanted = {
   sure: FAR_MATCH_LENGTH_SURE,
   good: SHIFT_MATCH_LENGTH_MIN,
+  near: NEAR_LENGTH,
+  places: undefined,
   outer: [1, 3],
 };
+
+/** Parts of a header: ids and dates, which no other message has, stand in its middle, blanks at its end. */
+const HEADER_PLACES = [1 / 3, 1 / 2, 1 / 6, 5 / 12, 1 / 4, 7 / 12, 2 / 3, 1 / 12];
+/** Parts of what is longer than a header: its first bytes may all be new. */
+const SPREAD_PLACES = [1 / 16, 1 / 3, 15 / 16];
+
+/** A message of which so many bytes are at hand. */
+export function wantedOfMessage(length: number): Wanted {
+  const keysLength = Math.min(length, HEADER_LENGTH) - KEY_LENGTH;
+  const header = HEADER_PLACES.map((part) => Math.floor(part * keysLength));
+  const spread = SPREAD_PLACES.map((part) => Math.floor(part * (length - KEY_LENGTH)));
+  const [first = 0, second = 0, ...others] = header;
+  const [behind = 0, ...farther] = spread;
+  return {
+    sure: Math.min((3 * length) / 4, MESSAGE_MATCH_LENGTH_SURE),
+    good: Math.min(length / 2, MESSAGE_MATCH_LENGTH_GOOD),
+    near: MESSAGE_NEAR_LENGTH,
+    places:
+      length <= 2 * HEADER_LENGTH
+        ? header
+        : [first, behind, second, ...farther, ...others.slice(0, 3)],
+    outer: [0, 4],
+  };
+}
 
 interface Ring {
   readonly start: number;
@@ -59,7 +91,7 @@ export function searchFar(
 ): FarResult {
   const forward =
     stretch.below !== undefined || (stretch.above === undefined && direction === "up");
-  const rings = ringsFor(matching, stretch, forward, searchedTo);
+  const rings = ringsFor(matching, stretch, forward, wanted.near, searchedTo);
   const keysAt = keyPlaces(stretch, forward, wanted.places);
   let best: Run | undefined;
   for (let i = 0; i < rings.length; i++) {
@@ -88,16 +120,14 @@ function longer(a: Run | undefined, b: Run | undefined): Run | undefined {
   return lengthOf(b) > lengthOf(a) ? b : a;
 }
 
-/** Usually four, at growing distance from the known side, or spread when there is none. */
-function keyPlaces(stretch: Stretch, forward: boolean, parts?: readonly number[]): number[] {
+/** Without `distances` usually four, at growing distance from the known side, or spread when there is none. */
+function keyPlaces(stretch: Stretch, forward: boolean, distances?: readonly number[]): number[] {
   const last = stretch.high - KEY_LENGTH;
   const length = last - stretch.low;
   const known = stretch.sureBelow !== undefined || stretch.sureAbove !== undefined;
-  const fractions = parts ?? (known ? [0, 1 / 16, 1 / 3, 1] : [1 / 16, 5 / 16, 10 / 16, 15 / 16]);
-  const places = fractions.map((fraction) => {
-    const distance = Math.floor(fraction * length);
-    return forward ? stretch.low + distance : last - distance;
-  });
+  const fractions = known ? [0, 1 / 16, 1 / 3, 1] : [1 / 16, 5 / 16, 10 / 16, 15 / 16];
+  const taken = distances ?? fractions.map((fraction) => Math.floor(fraction * length));
+  const places = taken.map((distance) => (forward ? stretch.low + distance : last - distance));
   return [...new Set(places)];
 }
 
@@ -105,6 +135,7 @@ function ringsFor(
   matching: Matching,
   stretch: Stretch,
   forward: boolean,
+  nearLength: number,
   searchedTo: number | undefined,
 ): Ring[] {
   const length = matching.data.length;
@@ -124,16 +155,20 @@ function ringsFor(
   const here = { start: matching.source(low, 0), end: matching.source(high, 0) };
   if (forward) {
     const base = below ?? here.start;
+    const first = (below ?? here.end) + nearLength;
+    add(known ? base : base - nearLength, first);
     const near = (below ?? here.end) + NEAR_LENGTH;
-    add(known ? base : base - NEAR_LENGTH, near);
+    if (first < near) add(first - KEY_LENGTH, near);
     const next = Math.max(near - KEY_LENGTH, searchedTo ?? 0);
     add(next, next + total / 4);
     add(next + total / 4 - KEY_LENGTH, next + (total * 3) / 4);
     if (!known && searchedTo === undefined) add(base - NEAR_LENGTH - total / 8, base - NEAR_LENGTH);
   } else {
     const base = above ?? here.end;
+    const first = (above ?? here.start) - nearLength;
+    add(first, known ? base : base + nearLength);
     const near = (above ?? here.start) - NEAR_LENGTH;
-    add(near, known ? base : base + NEAR_LENGTH);
+    if (first > near) add(near, first + KEY_LENGTH);
     const next = Math.min(near + KEY_LENGTH, searchedTo ?? Infinity);
     add(next - total / 4, next);
     add(next - (total * 3) / 4, next - total / 4 + KEY_LENGTH);

@@ -41,10 +41,16 @@ export const FAR_FAILURES_MAX = 8;
 export const FAR_LENGTH_PER_BYTE = 64;
 /** A match of this length ends the far search: it is not a common header line. */
 export const FAR_MATCH_LENGTH_SURE = 1024;
-/** Where a message begins, a match must explain three quarters of the data, or so much of it, to end the search at once, */
-export const LEAP_MATCH_LENGTH_SURE = 4096;
-/** and half of the data, or so much of it, to end it with what is near. */
-export const LEAP_MATCH_LENGTH_GOOD = 2048;
+/** Data from here on may be a header that was not found nearby. */
+export const MESSAGE_LENGTH_MIN = 512;
+/** Of a message that begins: there its keys are. */
+export const HEADER_LENGTH = 3000;
+/** First ring of the search for a message: most that are left out are shorter. */
+export const MESSAGE_NEAR_LENGTH = 16 << 10;
+/** A match that explains three quarters of the data, or so much of it, ends the search for a message at once, */
+export const MESSAGE_MATCH_LENGTH_SURE = 2048;
+/** and half of it, or so much, ends it with the ring in which it was found. */
+export const MESSAGE_MATCH_LENGTH_GOOD = 1024;
 /** Places of one key that are looked at. */
 export const OCCURRENCES_MAX = 3;
 

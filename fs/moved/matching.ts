@@ -1,6 +1,12 @@
 /** Equal runs between the data of one WRITE and the file's content before it. */
 import { commonPrefix, commonSuffix } from "./compare.ts";
-import { KEY_DISTINCT_MIN, KEY_LENGTH, SEARCHED_MAX, SEARCHED_PER_BYTE_MAX } from "./limits.ts";
+import {
+  KEY_DISTINCT_MIN,
+  KEY_LENGTH,
+  SEARCHED_MAX,
+  SEARCHED_PER_BYTE_MAX,
+  SHIFT_MATCH_LENGTH_MIN,
+} from "./limits.ts";
 import type { OldContent } from "./old.ts";
 
 /** data[start, end) stands at file offset `offset + start - shift`: the bytes move up by `shift`. */
@@ -101,4 +107,9 @@ export class Matching {
 
 export function lengthOf(run: Run): number {
   return run.end - run.start;
+}
+
+/** Too long to be a header line that many messages have. */
+export function isSure(run: Run): boolean {
+  return lengthOf(run) >= SHIFT_MATCH_LENGTH_MIN;
 }

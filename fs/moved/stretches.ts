@@ -2,15 +2,10 @@
  * Finds runs in a stretch of data that no match at its sides covers: the searches in the order of their
  * cost, then the same for what is left on both sides of what they find.
  */
-import { type Direction, searchFar } from "./far.ts";
-import {
-  FAR_FAILURES_MAX,
-  FAR_GAP_MIN,
-  KEY_LENGTH,
-  RESUME_DISTANCE_MAX,
-  SHIFT_MATCH_LENGTH_MIN,
-} from "./limits.ts";
-import { lengthOf, type Matching, type Run } from "./matching.ts";
+import type { Direction } from "./far.ts";
+import { FarSearches } from "./far-searches.ts";
+import { KEY_LENGTH, RESUME_DISTANCE_MAX, SHIFT_MATCH_LENGTH_MIN } from "./limits.ts";
+import { isSure, lengthOf, type Matching, type Run } from "./matching.ts";
 import { pays, searchAhead, searchBehind, type Side, type Stretch } from "./near.ts";
 
 export interface SearchPlan {
@@ -40,45 +35,28 @@ export function searchStretch(
   const runs: Run[] = first === undefined ? [] : [first];
   const stretches: Stretch[] =
     first === undefined ? [whole] : [restBelow(whole, first), restAbove(whole, first)];
-  let far: SearchResult["far"] = first === undefined ? undefined : "found";
-  let farFailures = 0;
-  let searchedTo = plan.searchedTo;
+  const far = new FarSearches(matching, plan, first === undefined ? undefined : "found");
   for (;;) {
     const stretch = stretches.pop();
-    if (stretch === undefined) return { runs, far, searchedTo };
-    const { low, high } = stretch;
-    if (high - low < KEY_LENGTH || matching.old.size === 0) continue;
+    if (stretch === undefined) return { runs, far: far.outcome, searchedTo: far.searchedTo };
+    if (stretch.high - stretch.low < KEY_LENGTH || matching.old.size === 0) continue;
 
     const behind = searchBehind(matching, stretch);
-    if (behind !== undefined) {
+    const isFollowed = behind !== undefined && isSure(behind);
+    const message = isFollowed ? undefined : far.message(stretch, behind);
+    if (message === undefined && behind !== undefined) {
       // Every key between the match below and this one was looked for already.
       runs.push(behind);
       stretches.push(restAbove(stretch, behind));
       continue;
     }
-    const ahead = searchAhead(matching, stretch);
+    const ahead = message === undefined ? searchAhead(matching, stretch) : undefined;
     if (ahead !== undefined) {
       runs.push(ahead);
       stretches.push(restBelow(stretch, ahead));
       continue;
     }
-    let run = probe(matching, stretch, plan.shifts);
-    if (run === undefined && plan.far && farFailures < FAR_FAILURES_MAX && mayBeFar(stretch)) {
-      const result = searchFar(matching, stretch, plan.direction, searchedTo);
-      run = result.run;
-      const between = stretch.sureBelow !== undefined && stretch.sureAbove !== undefined;
-      // A short one may be chance: it is used, but does not tell where the content went.
-      if (run !== undefined && (isSure(run) || 2 * lengthOf(run) >= high - low)) {
-        far = "found";
-        searchedTo = undefined;
-      } else if (!between) {
-        farFailures++;
-        if (far === undefined) {
-          far = "failed";
-          searchedTo = result.searchedTo;
-        }
-      }
-    }
+    const run = message ?? probe(matching, stretch, plan.shifts) ?? far.anywhere(stretch);
     if (run === undefined) continue;
     runs.push(run);
     stretches.push(restBelow(stretch, run), restAbove(stretch, run));
@@ -97,18 +75,8 @@ function restBelow(stretch: Stretch, run: Run): Stretch {
   return { ...stretch, high: run.start, above, sureAbove };
 }
 
-function isSure(run: Run): boolean {
-  return lengthOf(run) >= SHIFT_MATCH_LENGTH_MIN;
-}
-
 function farther(side: Side | undefined, length: number): Side | undefined {
   return side && { shift: side.shift, gap: side.gap + length };
-}
-
-/** A few new bytes beside a match are an edit, behind which the content goes on. */
-function mayBeFar({ low, high, below, above }: Stretch): boolean {
-  if (below === undefined && above === undefined) return true;
-  return high - low + (below?.gap ?? 0) + (above?.gap ?? 0) >= FAR_GAP_MIN;
 }
 
 /** Tries the shifts known from elsewhere at a few places. */
