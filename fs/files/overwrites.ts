@@ -79,7 +79,7 @@ export class Overwrites {
         offset,
         data,
         size,
-        readOld: (at, length) => this.#store.read(ino, at, length),
+        readOld: (at, length) => this.#store.look(ino, at, length),
         state: this.#states.get(ino),
       });
     } catch (error) {

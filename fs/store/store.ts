@@ -323,6 +323,27 @@ export class Store {
     return bytes;
   }
 
+  /** Bytes inside a file, in memory of their own, for who looks at some of them again soon: matching does. */
+  look(ino: number, offset: number, length: number): Buffer {
+    const inode = this.#existing(ino);
+    assert(offset + length <= inode.size, "a look is inside the file");
+    const bytes = Buffer.allocUnsafe(length);
+    this.#reader.begin(bytes);
+    let at = 0;
+    for (const { unit: id, offset: from, length: count } of inode.tree.slice(offset, length)) {
+      if (id === 0) {
+        bytes.fill(0, at, at + count);
+      } else {
+        const unit = this.#state.unit(id);
+        assert(unit !== undefined, `unit ${id} of inode ${ino} is there`);
+        this.#reader.look(unit, from, count, at);
+      }
+      at += count;
+    }
+    if (this.#state.full) this.#scheduleSweep();
+    return bytes;
+  }
+
   statistics(): StoreStatistics {
     const { counters } = this.#state;
     const segments = this.#files.list();

@@ -5,6 +5,7 @@
  * Chunks that lie near each other in a segment are read by one pread, whatever their order: a message's
  * private and shared bytes stand side by side in the log, and the call costs more than the bytes between.
  */
+import { ChunkCache } from "./chunk-cache.ts";
 import { CHUNK_WIDTH } from "./chunks.ts";
 import { StoreError } from "./errors.ts";
 import { CHUNK_LENGTH_MAX, crc32c } from "./format.ts";
@@ -14,10 +15,12 @@ import type { Unit } from "./unit.ts";
 /** Bytes that are read for nothing rather than starting another pread. */
 const GAP_MAX = 8 * 1024;
 const SPAN_LENGTH_MAX = 4 * CHUNK_LENGTH_MAX;
+const CACHED_BYTES_MAX = 1 << 20;
 
 export class UnitReader {
   readonly #files: SegmentFiles;
   readonly #scratch = Buffer.allocUnsafeSlow(SPAN_LENGTH_MAX);
+  readonly #cache = new ChunkCache(CACHED_BYTES_MAX);
   #target: Buffer = this.#scratch;
   /** The span that is being gathered: chunks of one segment between two positions. */
   #segment = 0;
@@ -58,6 +61,40 @@ export class UnitReader {
       position += chunkLength;
     }
     if (done < end) throw missing(unit, done);
+  }
+
+  /** The same at once, for bytes that will be looked at again: their chunks stay in memory for a while. */
+  look(unit: Unit, offset: number, length: number, at: number): void {
+    const end = offset + length;
+    const { chunks, segment } = unit;
+    let { position } = unit;
+    let done = offset;
+    for (let k = 0; k < chunks.length && done < end; k += CHUNK_WIDTH) {
+      const chunkStart = chunks[k] as number;
+      const chunkLength = chunks[k + 1] as number;
+      const chunkEnd = chunkStart + chunkLength;
+      if (chunkEnd > done) {
+        if (chunkStart > done) throw missing(unit, done);
+        let chunk = this.#cache.get(segment, position);
+        if (chunk === undefined) {
+          chunk = this.#readChunk(unit, position, chunkLength, chunks[k + 2] as number);
+          this.#cache.add(segment, position, chunk);
+        }
+        const count = Math.min(end, chunkEnd) - done;
+        const from = done - chunkStart;
+        chunk.copy(this.#target, at + (done - offset), from, from + count);
+        done += count;
+      }
+      position += chunkLength;
+    }
+    if (done < end) throw missing(unit, done);
+  }
+
+  #readChunk(unit: Unit, position: number, length: number, checksum: number): Buffer {
+    const chunk = Buffer.allocUnsafeSlow(length);
+    const count = this.#files.read(unit.segment, position, chunk, 0, length);
+    if (count === length && crc32c(chunk) === checksum) return chunk;
+    throw damaged(unit.id, unit.segment, position);
   }
 
   finish(): void {
@@ -107,15 +144,19 @@ export class UnitReader {
   #check(wanted: readonly number[], k: number, bytes: Buffer, at: number): void {
     const length = wanted[k + 2] as number;
     if (crc32c(bytes.subarray(at, at + length)) === wanted[k + 3]) return;
-    throw new StoreError(
-      "STORE_DAMAGED",
-      `unit ${wanted[k]}: the bytes of segment ${this.#segment} from ${wanted[k + 1]} on do not fit their checksum`,
-    );
+    throw damaged(wanted[k] as number, this.#segment, wanted[k + 1] as number);
   }
 }
 
 /** Numbers for each wanted chunk. */
 const WIDTH = 7;
+
+function damaged(unit: number, segment: number, position: number): StoreError {
+  return new StoreError(
+    "STORE_DAMAGED",
+    `unit ${unit}: the bytes of segment ${segment} from ${position} on do not fit their checksum`,
+  );
+}
 
 function missing(unit: Unit, offset: number): StoreError {
   return new StoreError("STORE_DAMAGED", `unit ${unit.id} has no bytes at ${offset}`);
