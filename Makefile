@@ -40,6 +40,8 @@ MAIL_PROGRAMS := \
 BENCH_PACKAGES := $(RUN_PACKAGES) \
   "gcc=the load generators of the benchmark" \
   "libc6-dev=the load generators of the benchmark"
+BENCH_SERVERS := \
+  "dovecot-imapd=the benchmark of a mailbox through IMAP"
 
 .PHONY: run test check bench build clean clean-spool help node debian-run debian-test debian-bench
 
@@ -88,7 +90,7 @@ debian-test: node
 	@scripts/debian-packages $(TEST_PACKAGES) --optional $(MAIL_PROGRAMS)
 
 debian-bench: node
-	@scripts/debian-packages $(BENCH_PACKAGES)
+	@scripts/debian-packages $(BENCH_PACKAGES) --optional $(BENCH_SERVERS)
 
 # libfuse2 is there before npm ci, which leaves fuse-native out without it.
 node_modules/.installed: package-lock.json .npmrc | node

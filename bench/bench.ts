@@ -7,10 +7,12 @@ import { rmSync, writeFileSync } from "node:fs";
 import { killAll } from "./children.ts";
 import { formatFigure, formatTable, median, passes, ratioOf, type Figure } from "./figures.ts";
 import { describeMachine, refusal } from "./machine.ts";
+import { endDovecots } from "./imap/side.ts";
 import { Native } from "./native.ts";
 import { HELP, parseOptions, type Options } from "./options.ts";
 import { appendRow } from "./rows/append.ts";
 import { deliverKnownRow, deliverRows, finishDeliverRows } from "./rows/deliver.ts";
+import { imapRow } from "./rows/imap.ts";
 import { memoryRow } from "./rows/memory.ts";
 import { readRow } from "./rows/read.ts";
 import { requestsRow } from "./rows/requests.ts";
@@ -37,6 +39,7 @@ const ROWS: readonly Row[] = [
   appendRow,
   memoryRow,
   requestsRow,
+  imapRow,
   ...smtpMessageRows,
   smtpWrittenRow,
   ...smtpBounceRows,
@@ -64,6 +67,8 @@ async function main(): Promise<number> {
     await destroyServers();
     killAll();
     await destroyAll();
+    // Last: what of them waits for a mount is free now.
+    await endDovecots();
     if (!options.keep) rmSync(directory, { recursive: true, force: true });
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -106,6 +111,7 @@ async function measureRows(
       print(`\n${row.name}: could not be measured: ${describe(error)}`);
       await destroyServers();
       await destroyAll();
+      await endDovecots();
     }
     if (row === rows.findLast(({ name }) => name.startsWith("deliver-"))) {
       await finishDeliverRows(workspace).catch((error: unknown) => progress(describe(error)));

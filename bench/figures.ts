@@ -14,7 +14,10 @@ export interface Figure {
 }
 
 export type Target =
+  /** Of rates, where more is better. */
   | { readonly kind: "ratio"; readonly atLeast: number }
+  /** Of times, where less is better. */
+  | { readonly kind: "ratio"; readonly atMost: number }
   | { readonly kind: "value"; readonly atLeast: number }
   | { readonly kind: "value"; readonly atMost: number };
 
@@ -33,8 +36,7 @@ export function ratioOf(figure: Figure): number | undefined {
 export function passes(figure: Figure): boolean | undefined {
   const { target } = figure;
   if (target === undefined) return undefined;
-  if (target.kind === "ratio") return (ratioOf(figure) ?? Number.NaN) >= target.atLeast;
-  const value = median(figure.ours);
+  const value = target.kind === "ratio" ? (ratioOf(figure) ?? Number.NaN) : median(figure.ours);
   return "atLeast" in target ? value >= target.atLeast : value <= target.atMost;
 }
 
@@ -91,8 +93,8 @@ function formatVerdict(figure: Figure, ratio: number | undefined): string {
 
 function formatTarget({ target, unit }: Figure): string {
   if (target === undefined) return "";
-  if (target.kind === "ratio") return `>= ${target.atLeast}x`;
-  return "atLeast" in target ? `>= ${target.atLeast} ${unit}` : `<= ${target.atMost} ${unit}`;
+  const end = target.kind === "ratio" ? "x" : ` ${unit}`;
+  return "atLeast" in target ? `>= ${target.atLeast}${end}` : `<= ${target.atMost}${end}`;
 }
 
 function formatRuns(values: readonly number[]): string {

@@ -31,6 +31,8 @@ export interface Sizes {
   readonly memoryDeliveries: number;
   readonly memorySharedBytes: number;
   readonly memoryPrivateBytes: number;
+  /** In each of the mailboxes that go through Dovecot. */
+  readonly imapMessages: number;
   readonly smtpConnections: number;
   readonly smtpBounceConnections: number;
   readonly smtpIdleConnections: number;
@@ -57,6 +59,7 @@ const FULL: Sizes = {
   memoryDeliveries: 5_000_000,
   memorySharedBytes: 64,
   memoryPrivateBytes: 16,
+  imapMessages: 10_000,
   smtpConnections: 20,
   smtpBounceConnections: 50,
   smtpIdleConnections: 10_000,
@@ -75,6 +78,7 @@ const QUICK: Sizes = {
   readPassesWarm: 2,
   memoryMailboxes: 2000,
   memoryDeliveries: 64_000,
+  imapMessages: 500,
   smtpIdleConnections: 500,
   smtpMessages: 400,
   smtpWrittenMessages: 400,

@@ -27,6 +27,19 @@ t.test("a target is reached at exactly its value and missed below", async (t) =>
   t.equal(passes({ ...figure, target: { kind: "value", atMost: 19 } }), false);
 });
 
+t.test("a ratio of times is reached at exactly its value and missed above", async (t) => {
+  const asked = (atMost: number): boolean | undefined =>
+    passes({ ...figure, target: { kind: "ratio", atMost } });
+  t.equal(asked(2), true);
+  t.equal(asked(1.99), false);
+});
+
+t.test("a ratio to nothing misses its target, of whichever kind", async (t) => {
+  const alone: Figure = { row: "row", work: "work", unit: "ms", ours: [1] };
+  t.equal(passes({ ...alone, target: { kind: "ratio", atMost: 5 } }), false);
+  t.equal(passes({ ...alone, target: { kind: "ratio", atLeast: 0 } }), false);
+});
+
 t.test("a figure without a target neither passes nor misses", async (t) => {
   t.equal(passes(figure), undefined);
 });
@@ -38,8 +51,10 @@ t.test("a figure that could not be computed misses its target", async (t) => {
 t.test("the table says PASS or short beside each target", async (t) => {
   const table = formatTable([
     { ...figure, target: { kind: "ratio", atLeast: 1 } },
+    { ...figure, target: { kind: "ratio", atMost: 2.5 } },
     { ...figure, target: { kind: "ratio", atLeast: 3 } },
   ]);
   t.match(table, /2\.00x +>= 1x +PASS\n/);
+  t.match(table, /2\.00x +<= 2\.5x +PASS\n/);
   t.match(table, /2\.00x +>= 3x +short$/);
 });

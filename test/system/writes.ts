@@ -8,11 +8,12 @@ import type { WriteCounts } from "./write-counter.ts";
 const ANSWER_MS_MAX = 20_000;
 
 export class Writes {
-  readonly #directory = mkdtempSync(join(tmpdir(), "onespool-writes-"));
+  readonly #directory: string;
   readonly #before = process.env["NODE_OPTIONS"];
 
   /** Mounts whose processes are started from now on count. */
-  constructor() {
+  constructor(parent = tmpdir()) {
+    this.#directory = mkdtempSync(join(parent, "onespool-writes-"));
     const module = new URL("write-counter.js", import.meta.url).href;
     process.env["NODE_OPTIONS"] = `${this.#before ?? ""} --import ${module}`.trim();
     process.env["ONESPOOL_TEST_WRITES"] = this.#file;
