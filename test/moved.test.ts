@@ -2,6 +2,7 @@ import { equal } from "node:assert";
 import fc from "fast-check";
 import t from "tap";
 import { commonPrefix, commonSuffix } from "../fs/moved/compare.ts";
+import { formatPrivate, formatShared } from "../fs/mbox/format.ts";
 import * as limits from "../fs/moved/limits.ts";
 import { matchWrite, type MatchWork, type MoverState, noteResize } from "../fs/moved/moved.ts";
 import {
@@ -19,6 +20,7 @@ import {
   rewriteMailbox,
   text,
 } from "./movers.ts";
+import { readCorpus } from "./system/corpus.ts";
 
 t.setTimeout(120_000);
 
@@ -106,6 +108,33 @@ t.test("an expunge by Dovecot makes little more than the edited bytes new", (t) 
           `${(newBytes / moved).toFixed(0)} new for each of ${moved} messages`,
       );
       t.ok(newBytes <= 64 * moved, `${expunge} of ${bodyLength}`);
+    }
+  }
+  t.end();
+});
+
+t.test("an expunge in real mail makes little new", (t) => {
+  const envelope = { sender: "ann@example.org", time: new Date(1e12), deliveredTo: "user1" };
+  const own = formatPrivate(envelope);
+  // Neighbours come from the same lists, so that their headers have most lines in common.
+  const mails = readCorpus(200).messages.map(({ bytes }) =>
+    Buffer.concat([own, formatShared(bytes)]),
+  );
+  const before = Buffer.concat(mails);
+  for (const [name, partMax, isGone] of [
+    ["every second", 0.01, (i: number) => i % 2 === 1],
+    ["every tenth", 0.01, (i: number) => i % 10 === 3],
+    // Between those that stay lie up to 400 KB.
+    ["all but every tenth", 0.1, (i: number) => i % 10 !== 3],
+  ] as const) {
+    const after = Buffer.concat(mails.filter((_, i) => !isGone(i)));
+    for (const chunk of [4096, 8192, 65_536]) {
+      const file = new MatchedFile(before, workIsBounded);
+      const rewrite = { before, after, editedBytes: 0, edits: 0, expunges: 1 };
+      moveForward(file, rewrite, () => chunk);
+      const { newBytes, writtenBytes } = file.totals;
+      t.comment(`${name}, chunk ${chunk}: ${newBytes} of ${writtenBytes} new`);
+      t.ok(newBytes <= partMax * writtenBytes, `${name}, chunk ${chunk}`);
     }
   }
   t.end();

@@ -18,6 +18,7 @@ import {
   FAR_LENGTH_MAX,
   IN_PLACE_EDGE_LENGTH_MIN,
   MATCH_LENGTH_MIN,
+  MESSAGE_MATCH_LENGTH_GOOD,
   READ_BLOCK_LENGTH,
   READ_BLOCK_LENGTH_QUIET,
   READ_PER_BYTE_MAX,
@@ -134,7 +135,13 @@ function findRuns(
     const side = below === undefined ? "above" : "below";
     const search = (match: Side | undefined, planned: SearchPlan): SearchResult =>
       searchWithContext(matching, readOld, broken, match, side, planned);
-    return { ...twice(sideOfEdge(broken), trustedSide(broken), plan, search, true), looked: true };
+    return {
+      ...twice(sideOfEdge(broken), trustedSide(broken), plan, search, {
+        length: data.length,
+        short: true,
+      }),
+      looked: true,
+    };
   }
 
   const sideBelow = low > 0 ? sideOf(first) : sideOfEdge(below);
@@ -150,7 +157,7 @@ function findRuns(
   };
   const own = below === undefined ? sideAbove : sideBelow;
   const trusted = runs.length === 0 ? trustedSide(broken) : undefined;
-  const result = twice(own, trusted, plan, search, false);
+  const result = twice(own, trusted, plan, search, { length: data.length, short: false });
   return { ...result, runs: [...runs, ...result.runs], looked: false };
 }
 
@@ -166,6 +173,11 @@ function mayLeap(
   return 2 * inPlace < data.length;
 }
 
+/** Of a match that shows that its side is right: other messages have whole parts of a header, too. */
+function lengthMinOf(length: number): number {
+  return Math.max(SHIFT_MATCH_LENGTH_MIN, Math.min(length / 2, MESSAGE_MATCH_LENGTH_GOOD));
+}
+
 /**
  * The match at the edge can be a common header line at a wrong place. When nothing follows it, the
  * search begins again at the last match that is sure.
@@ -175,12 +187,12 @@ function twice(
   trusted: Side | undefined,
   plan: SearchPlan,
   search: (known: Side | undefined, plan: SearchPlan) => SearchResult,
-  short: boolean,
+  { length, short }: { readonly length: number; readonly short: boolean },
 ): SearchResult {
   if (trusted === undefined || trusted.shift === known?.shift) return search(known, plan);
   if (known !== undefined) {
     const first = search(known, { ...plan, far: false });
-    const lengthMin = short ? 1 : SHIFT_MATCH_LENGTH_MIN;
+    const lengthMin = short ? 1 : lengthMinOf(length);
     if (first.runs.some((run) => lengthOf(run) >= lengthMin)) return first;
   }
   return search(trusted, plan);
