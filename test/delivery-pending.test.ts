@@ -38,18 +38,22 @@ for (const flavor of ["posix", "flock"] as const) {
   );
 }
 
-t.test("readers' locks hold nothing up", async (t) => {
+t.test("a file does not grow under a reader's lock", async (t) => {
   const ino = harness.fileAt("a");
   harness.lock(ino, "read");
-  t.match(await harness.deliver("new", ["a"]), { pending: 0 });
+  t.match(await harness.deliver("new", ["a"]), { pending: 1 });
+  t.equal(harness.text("a"), "");
+  harness.lock(ino, "unlock");
   t.equal(harness.text("a"), "new");
 });
 
-t.test("a write lock that becomes a read lock lets deliveries show", async (t) => {
+t.test("a write lock that becomes a read lock holds deliveries up until that goes", async (t) => {
   const ino = harness.fileAt("a");
   harness.lock(ino, "write");
   await harness.deliver("new", ["a"]);
   harness.lock(ino, "read");
+  t.equal(harness.text("a"), "");
+  harness.lock(ino, "unlock");
   t.equal(harness.text("a"), "new");
 });
 

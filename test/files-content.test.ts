@@ -536,7 +536,7 @@ t.test("flush drops the owner's POSIX locks, release those of its open file", as
   t.match(h.files.getLock(ino, { ...posix, owner: 9n }), { type: "write", pid: 3 });
   t.equal(h.files.flush(ino, 7, 1n), 0);
   t.equal(h.files.getLock(ino, { ...posix, owner: 9n }), undefined);
-  t.equal(h.locks.writeLocked(ino), true);
+  t.equal(h.locks.hasLocks(ino), true);
   h.files.release(ino, 7);
   t.equal(h.locks.hasLocks(ino), false);
 });

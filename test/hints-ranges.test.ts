@@ -169,7 +169,7 @@ t.test(
   },
 );
 
-t.test("another process's write lock refuses them, the caller's own does not", async (t) => {
+t.test("another process's lock refuses them, the caller's own does not", async (t) => {
   const a = harness.fileAt("a", "0123456789");
   const remove = { op: "remove", path: "a", offset: 0, length: 1 };
   const share = { op: "share", from: { path: "a", offset: 0, length: 1 }, to: { path: "a" } };
@@ -179,6 +179,8 @@ t.test("another process's write lock refuses them, the caller's own does not", a
     for (const request of [remove, share]) {
       t.match(await harness.request(request), { error: "EBUSY", reason: "locked", path: "a" });
     }
+    harness.lock(a, "read", 99, flavor);
+    t.match(await harness.request(remove), { error: "EBUSY", reason: "locked" }, "a reader");
     t.strictSame(harness.picture(), before);
     harness.lock(a, "unlock", 99, flavor);
     harness.lock(a, "write", ROOT_CALLER.pid, flavor);

@@ -2,14 +2,15 @@
  * Appends messages to mailboxes: to all that a delivery names or to none, durable when it is answered.
  *
  * A delivery never waits for a lock and never changes a mailbox under one. While another program has a
- * write lock (fcntl, flock) on the mailbox or a valid dotlock stands beside it, the delivery pends on the
- * mailbox's *name*: it is durable and acknowledged at once, and shows when the name is free.
+ * lock (fcntl, flock) on the mailbox or a valid dotlock stands beside it, the delivery pends on the
+ * mailbox's *name*: it is durable and acknowledged at once, and shows when the name is free. Locks for reading
+ * count: who has one relies on the file's end (docs/decisions/012-read-locks-count.md).
  *
  *     | what the name has then    | where the pending deliveries show                              |
  *     | ------------------------- | -------------------------------------------------------------- |
  *     | a free regular file       | at its end, in the order of their arrival                      |
  *     | nothing                   | in a new mailbox with the owner and mode remembered            |
- *     | a locked file             | nowhere yet: when its last write lock goes                     |
+ *     | a locked file             | nowhere yet: when its last lock goes                           |
  *     | a file which the mailbox's owner may not write | nowhere yet: or a link put in the mailbox's place would lead into somebody else's |
  *     | a link, a directory, ...  | nowhere yet: when the name is free or a regular file again     |
  *     | a file of nearly 2^53 bytes | nowhere yet: when it is shorter                              |
@@ -137,7 +138,7 @@ export class Deliveries {
     return this.#waiting.hasIn(parent);
   }
 
-  /** The last write lock on an inode has gone. */
+  /** The last lock on an inode has gone. */
   unlocked(ino: number): void {
     for (const waiting of this.#waiting.waitingFor(ino)) this.#show(waiting);
   }
@@ -198,7 +199,7 @@ export class Deliveries {
   /** Finds out which unlock the name waits for, if for one. */
   #wait(waiting: Waiting): void {
     const ino = this.#store.lookup(waiting.parent, waiting.name);
-    this.#waiting.waitFor(waiting, ino !== 0 && this.#locks.writeLocked(ino) ? ino : 0);
+    this.#waiting.waitFor(waiting, ino !== 0 && this.#locks.hasLocks(ino) ? ino : 0);
   }
 
   /** Marks the mailboxes that must not be changed now, or tells why the delivery is impossible. */
@@ -236,7 +237,7 @@ export class Deliveries {
       const waiting = this.#waiting.size === 0 ? undefined : this.#waiting.get(parent, name);
       if (
         waiting === undefined &&
-        !(inode !== undefined && this.#locks.writeLocked(inode.ino)) &&
+        !(inode !== undefined && this.#locks.hasLocks(inode.ino)) &&
         !(dotlocksPossible && this.#dotlocked(mailbox, time))
       ) {
         continue;

@@ -15,7 +15,7 @@ export interface Waiting {
   readonly name: string;
   /** In the order of their arrival. */
   readonly deliveries: PendingDelivery[];
-  /** The inode whose write lock is in the way; 0: something else is (a dotlock, a full disk). */
+  /** The inode whose lock is in the way; 0: something else is (a dotlock, a full disk). */
   ino: number;
 }
 
@@ -107,7 +107,7 @@ export class WaitingNames {
     else after.add(waiting);
   }
 
-  /** Those that wait for a write lock on the inode; a copy. */
+  /** Those that wait for a lock on the inode; a copy. */
   waitingFor(ino: number): readonly Waiting[] {
     const set = this.#inodes.get(ino);
     return set === undefined ? [] : [...set];

@@ -173,24 +173,24 @@ function isLockedByOthers(
 ): boolean {
   const { inode, parent, name } = file;
   const { opener } = requester;
-  if (isWriteLockedByOthers(context.locks, inode.ino, opener.processId)) return true;
+  if (isLockedInFileByOthers(context.locks, inode.ino, opener.processId)) return true;
   const dotlock = dotlockOf(context.store, parent, name, inode, now.sec);
   return dotlock !== undefined && dotlock.uid !== opener.uid;
 }
 
-/** No lock owner that a kernel gives: in conflict with every write lock. */
+/** No lock owner that a kernel gives: a writer that is in conflict with every lock. */
 const NOBODY = -1n;
 const END = Number.MAX_SAFE_INTEGER;
 
-function isWriteLockedByOthers(locks: LockTable, ino: number, processId: number): boolean {
-  if (!locks.writeLocked(ino)) return false;
+function isLockedInFileByOthers(locks: LockTable, ino: number, processId: number): boolean {
+  if (!locks.hasLocks(ino)) return false;
   for (const flavor of ["posix", "flock"] as const) {
     for (let start = 0; start < END;) {
       const lock = locks.getLock(ino, {
         owner: NOBODY,
         handle: 0,
         flavor,
-        type: "read",
+        type: "write",
         start,
         end: END,
         pid: 0,

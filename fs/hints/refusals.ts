@@ -77,7 +77,7 @@ const reasons = {
   fileTooLarge: [EFBIG, "the file would be too large"],
   tooManyPending: [EAGAIN, "too many deliveries wait for a lock already"],
   rangeOutside: [EINVAL, "the range is not inside the file"],
-  locked: [EBUSY, "another program holds a write lock on the file"],
+  locked: [EBUSY, "another program holds a lock on the file"],
   // The store.
   storeFull: [ENOSPC, "no space left in the store"],
   storeFailed: [EIO, "the store cannot read or write"],

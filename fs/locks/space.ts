@@ -21,9 +21,8 @@ export interface Conflict {
 
 export class LockSpace {
   readonly #owners = new Map<bigint, HeldLock[]>();
-  /** Locks held, and those of them that are write locks. */
+  /** Locks held. */
   count = 0;
-  writes = 0;
 
   /** The other owners' locks that exclude this request, each owner's in order. */
   *conflicts(request: LockRequest): Generator<Conflict> {
@@ -55,7 +54,6 @@ export class LockSpace {
     applyPlan(locks, plan);
     if (locks.length === 0) this.#owners.delete(owner);
     this.count += plan.added.length - plan.removed.length;
-    this.writes += countWrites(plan.added) - countWrites(plan.removed);
   }
 
   /** Drops an owner's locks; the number of them. */
@@ -64,7 +62,6 @@ export class LockSpace {
     if (locks === undefined) return 0;
     this.#owners.delete(owner);
     this.count -= locks.length;
-    this.writes -= countWrites(locks);
     return locks.length;
   }
 
@@ -82,11 +79,9 @@ export class LockSpace {
   /** Asserts that the counts are true and that every owner's ranges are in order. */
   check(): void {
     let count = 0;
-    let writes = 0;
     for (const [owner, locks] of this.#owners) {
       checkRanges(locks);
       count += locks.length;
-      writes += countWrites(locks);
       for (const lock of locks) {
         assert(
           this.isFree({ ...lock, owner, flavor: "posix" }),
@@ -95,12 +90,5 @@ export class LockSpace {
       }
     }
     assert(count === this.count, "the locks of a space are counted");
-    assert(writes === this.writes, "the write locks of a space are counted");
   }
-}
-
-function countWrites(locks: readonly HeldLock[]): number {
-  let writes = 0;
-  for (const lock of locks) if (lock.type === "write") writes++;
-  return writes;
 }

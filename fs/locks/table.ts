@@ -50,8 +50,8 @@ export const LOCKS_MAX = 262_144;
 
 export interface LockTableOptions {
   /**
-   * The last write lock on an inode has gone or has become a read lock. Called when the table is
-   * consistent and the waiters that could be served have their locks; it may call the table.
+   * The last lock on an inode has gone. Called when the table is consistent and the waiters that could be served
+   * have their locks; it may call the table.
    */
   readonly onUnlocked: (ino: number) => void;
   readonly locksPerInodeMax?: number;
@@ -93,12 +93,7 @@ export class LockTable {
 
   hasLocks(ino: number): boolean {
     const inode = this.#inodes.get(ino);
-    return inode !== undefined && inode.posix.count + inode.flock.count > 0;
-  }
-
-  writeLocked(ino: number): boolean {
-    const inode = this.#inodes.get(ino);
-    return inode !== undefined && isWriteLocked(inode);
+    return inode !== undefined && isLocked(inode);
   }
 
   /** F_GETLK: of the locks in the way, the one that begins first. */
@@ -121,7 +116,7 @@ export class LockTable {
     const known = this.#inodes.get(ino);
     if (known === undefined && wanted.type === "unlock") return 0;
     const inode = known ?? newInode(ino);
-    const writeLocked = isWriteLocked(inode);
+    const wasLocked = isLocked(inode);
 
     if (wanted.flavor === "flock" && wanted.type !== "unlock") this.#dropToConvert(inode, wanted);
     let result: 0 | Errno = EAGAIN;
@@ -131,7 +126,7 @@ export class LockTable {
       if (result === 0) this.#inodes.set(ino, inode);
       if (outcome.released) this.#serve(inode);
     }
-    this.#settle(inode, writeLocked);
+    this.#settle(inode, wasLocked);
     return result;
   }
 
@@ -178,7 +173,7 @@ export class LockTable {
   releaseOwner(ino: number, owner: bigint): void {
     const inode = this.#inodes.get(ino);
     if (inode === undefined) return;
-    const writeLocked = isWriteLocked(inode);
+    const wasLocked = isLocked(inode);
     for (const waiter of inode.waiters) {
       const { request } = waiter;
       if (request.flavor === "posix" && request.owner === owner) this.#remove(inode, waiter, EINTR);
@@ -186,21 +181,21 @@ export class LockTable {
     const dropped = inode.posix.dropOwner(owner);
     this.#count -= dropped;
     if (dropped > 0) this.#serve(inode);
-    this.#settle(inode, writeLocked);
+    this.#settle(inode, wasLocked);
   }
 
   /** The last close of an open file: what was set through it goes, its waits end with EINTR. */
   releaseHandle(ino: number, handle: number): void {
     const inode = this.#inodes.get(ino);
     if (inode === undefined) return;
-    const writeLocked = isWriteLocked(inode);
+    const wasLocked = isLocked(inode);
     for (const waiter of inode.waiters) {
       if (waiter.request.handle === handle) this.#remove(inode, waiter, EINTR);
     }
     const dropped = inode.posix.dropHandle(handle) + inode.flock.dropHandle(handle);
     this.#count -= dropped;
     if (dropped > 0) this.#serve(inode);
-    this.#settle(inode, writeLocked);
+    this.#settle(inode, wasLocked);
   }
 
   /** Asserts the invariants of the head comment. For tests. */
@@ -282,10 +277,10 @@ export class LockTable {
     }
   }
 
-  /** The end of every change: forgets an inode without locks, and tells of the end of a write lock. */
-  #settle(inode: InodeLocks, writeLocked: boolean): void {
+  /** The end of every change: forgets an inode without locks, and tells of the end of the last one. */
+  #settle(inode: InodeLocks, wasLocked: boolean): void {
     if (countOf(inode) === 0) this.#inodes.delete(inode.ino);
-    if (writeLocked && !isWriteLocked(inode)) this.#onUnlocked(inode.ino);
+    if (wasLocked && !isLocked(inode)) this.#onUnlocked(inode.ino);
   }
 
   #drop(inode: InodeLocks, waiter: Waiter, result: Errno): void {
@@ -324,8 +319,8 @@ function countOf(inode: InodeLocks): number {
   return inode.posix.count + inode.flock.count + inode.waiters.size;
 }
 
-function isWriteLocked(inode: InodeLocks): boolean {
-  return inode.posix.writes + inode.flock.writes > 0;
+function isLocked({ posix, flock }: InodeLocks): boolean {
+  return posix.count + flock.count > 0;
 }
 
 /** flock covers the whole file; any end beyond what a number holds is the end of the file. */

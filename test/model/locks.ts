@@ -26,7 +26,7 @@ export type ModelResult = "ok" | "again" | "deadlock" | "interrupted";
 export class ModelLocks {
   readonly #bytes = new Map<string, Bytes>();
   waits: ModelWait[] = [];
-  /** What the last step did, in order: answers to waiters, and inodes that lost their last write lock. */
+  /** What the last step did, in order: answers to waiters, and inodes that lost their last lock. */
   answers: { id: number; result: ModelResult }[] = [];
   unlocked: number[] = [];
 
@@ -74,12 +74,6 @@ export class ModelLocks {
     join(end + 1, 1);
   }
 
-  writeLocked(ino: number): boolean {
-    return (["posix", "flock"] as const).some((flavor) =>
-      this.#of(ino, flavor).some((byte) => [...byte.values()].some((h) => h.type === "write")),
-    );
-  }
-
   hasLocks(ino: number): boolean {
     return (["posix", "flock"] as const).some((flavor) =>
       this.#of(ino, flavor).some((byte) => byte.size > 0),
@@ -89,10 +83,10 @@ export class ModelLocks {
   #step(ino: number, change: () => void): void {
     this.answers = [];
     this.unlocked = [];
-    const before = this.writeLocked(ino);
+    const before = this.hasLocks(ino);
     change();
     this.#serve(ino);
-    if (before && !this.writeLocked(ino)) this.unlocked.push(ino);
+    if (before && !this.hasLocks(ino)) this.unlocked.push(ino);
   }
 
   /** Rounds over the queue in order of arrival, as long as a round serves somebody. */
