@@ -88,6 +88,7 @@ export class Spool {
     this.#timer = setInterval(() => {
       this.#deliveries.tick();
       this.#hints.tick();
+      this.#files.offcuts.tick();
       this.#files.orphans.tick();
     }, TICK_MS);
     this.#timer.unref();

@@ -34,6 +34,8 @@ const NO_HINTS: SessionSource = {
 };
 
 export interface HarnessOptions {
+  /** A store that is there; it is removed at the end. */
+  readonly directory?: string;
   readonly hints?: SessionSource;
   readonly isKnown?: (ino: number) => boolean;
   readonly now?: () => Time;
@@ -41,7 +43,7 @@ export interface HarnessOptions {
 }
 
 export class Harness {
-  readonly directory = mkdtempSync(join(tmpdir(), "onespool-files-"));
+  readonly directory: string;
   readonly clock = new StepClock();
   readonly #options: HarnessOptions;
   /** parent/name of every name that was reported as changed. */
@@ -52,11 +54,12 @@ export class Harness {
 
   private constructor(options: HarnessOptions) {
     this.#options = options;
+    this.directory = options.directory ?? mkdtempSync(join(tmpdir(), "onespool-files-"));
   }
 
   static async open(options: HarnessOptions = {}): Promise<Harness> {
     const harness = new Harness(options);
-    await harness.start(true);
+    await harness.start(options.directory === undefined);
     return harness;
   }
 

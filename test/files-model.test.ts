@@ -6,7 +6,7 @@ import fc from "fast-check";
 import t from "tap";
 import { assertNever } from "../base/assert.ts";
 import { EEXIST, EINVAL, ENOENT, ENXIO, isErrno } from "../base/errno.ts";
-import { Harness, ok, RDWR, ROOT } from "./files-harness.ts";
+import { Harness, ok, RDWR, ROOT, ROOT_CALLER } from "./files-harness.ts";
 
 const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 t.comment(`repeat with: SEED=${seed} node dist/test/files-model.test.js`);
@@ -36,6 +36,8 @@ const event = fc.oneof(
   fc.record({ do: fc.constant("write"), name, at: part, gap, length, byte: small }),
   fc.record({ do: fc.constant("append"), name, length, byte: small }),
   fc.record({ do: fc.constant("move"), name, from: part, at: part, edit: small, chunk }),
+  fc.record({ do: fc.constant("anew"), name, at: part, edit: small, chunk, end: part }),
+  fc.record({ do: fc.constant("deliver"), name, length: positive, byte: small }),
   fc.record({ do: fc.constant("rewrite"), name, at: part, length }),
   fc.record({ do: fc.constant("truncate"), name, at: part, more: gap }),
   fc.record({ do: fc.constant("punch"), name, at: part, length: positive }),
@@ -73,6 +75,8 @@ function overlay(file: NaiveFile, offset: number, data: Buffer): void {
 class Pair {
   readonly h: Harness;
   readonly files = new Map<string, NaiveFile>();
+  /** Handles that are open, with their inodes. */
+  readonly #handles: [number, number][] = [];
 
   constructor(h: Harness) {
     this.h = h;
@@ -129,6 +133,12 @@ class Pair {
           this.move(e.name, placeIn(file, e.from), placeIn(file, e.at), e.edit, e.chunk);
         }
         return;
+      case "anew":
+        if (size < SIZE_MAX) this.anew(e.name, placeIn(file, e.at), e.edit, e.chunk, e.end);
+        return;
+      case "deliver":
+        if (size < SIZE_MAX) this.deliver(e.name, text(e.byte, e.length));
+        return;
       case "rewrite": {
         const from = placeIn(file, e.at);
         this.write(e.name, from, Buffer.from(file.bytes.subarray(from, from + e.length)));
@@ -151,6 +161,40 @@ class Pair {
       default:
         return assertNever(e);
     }
+  }
+
+  /** Another way: the file is cut, and what was there is written again in chunks, with one edit, mostly to its end. */
+  anew(fileName: string, at: number, edit: number, chunk: number, end: number): void {
+    const { bytes } = this.file(fileName);
+    const edited = text(edit, edit % 40);
+    const cut = at + Math.floor((bytes.length - at) / 2);
+    const tail = Buffer.concat([bytes.subarray(at, cut), edited, bytes.subarray(cut + edit)]);
+    const { handle } = ok(this.h.files.open(this.ino(fileName), RDWR, ROOT_CALLER));
+    this.truncate(fileName, at);
+    const length = Math.ceil(tail.length * Math.min(1, 2 * end));
+    for (let k = 0; k < length; k += chunk) {
+      this.write(fileName, at + k, tail.subarray(k, Math.min(k + chunk, length)));
+    }
+    // Some programs close it, and some have it open for longer.
+    if (edit % 2 === 0) this.h.files.release(this.ino(fileName), handle);
+    else this.#handles.push([this.ino(fileName), handle]);
+  }
+
+  /** The file has no name any more: what has it open closes it. */
+  close(ino: number): void {
+    for (const [of, handle] of this.#handles) if (of === ino) this.h.files.release(ino, handle);
+    this.h.files.forget(ino);
+  }
+
+  /** At the end, as hints do it. */
+  deliver(fileName: string, data: Buffer): void {
+    const file = this.file(fileName);
+    const { size: offset } = this.h.stat(this.ino(fileName));
+    overlay(file, offset, data);
+    const unit = this.h.store.writeUnit([data]);
+    const shared = [{ unit, offset: 0, length: data.length }];
+    const targets = [{ ino: this.ino(fileName), private: undefined }];
+    this.h.store.commit([{ type: "deliver", time: { sec: 1, nsec: 0 }, shared, targets }]);
   }
 
   append(fileName: string, data: Buffer): void {
@@ -201,8 +245,7 @@ class Pair {
     const ino = this.ino(fileName);
     equal(this.h.files.unlink(ROOT, fileName), 0, "unlink");
     this.files.delete(fileName);
-    file.names--;
-    this.h.files.forget(ino);
+    if (--file.names === 0) this.close(ino);
   }
 
   link(fileName: string, other: string): void {
@@ -227,7 +270,7 @@ class Pair {
     this.files.delete(fileName);
     if (other === undefined) return;
     if (flags === 2) this.files.set(fileName, other);
-    else if (--other.names === 0) this.h.files.forget(replaced);
+    else if (--other.names === 0) this.close(replaced);
   }
 
   async check(): Promise<void> {

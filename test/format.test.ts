@@ -85,6 +85,7 @@ t.test("every change comes back as it was", async (t) => {
       ctime: time,
     },
     { type: "splice", ino: 16, offset: 2 ** 41, remove: 7, extents },
+    { type: "cut", ino: 16, offset: 2 ** 41, to: 2 ** 42 },
     { type: "map", ino: 16, offset: 0, extents, last: true },
     {
       type: "deliver",

@@ -7,7 +7,7 @@ import type { Errno } from "../../base/errno.ts";
 import { EFBIG, EINVAL, EISDIR, ESTALE } from "../../base/errno.ts";
 import type { AttributeChange, Attributes, Time } from "../attributes.ts";
 import { isDirectory, isRegular, S_IFMT } from "../attributes.ts";
-import type { AttributesChange, Change, SpliceChange } from "../store/change.ts";
+import type { AttributesChange, SpliceChange } from "../store/change.ts";
 import type { Inode } from "../store/inode.ts";
 import type { FilesContext } from "./context.ts";
 import { attributesAt } from "./inodes.ts";
@@ -24,17 +24,35 @@ export function setAttributes(
   const inode = context.store.inode(ino);
   if (inode === undefined) return ESTALE;
   const now = context.now();
-  const changes: Change[] = [];
-  if (change.size !== undefined) {
-    const resized = resize(inode, change.size);
-    if (typeof resized === "number") return resized;
-    if (resized !== undefined) changes.push(resized);
+  const attributes = attributesChange(inode, change, now);
+  if (change.size === undefined) {
+    context.store.commit([attributes]);
+  } else {
+    const refused = setSize(context, inode, change.size, attributes, now);
+    if (refused !== 0) return refused;
   }
-  changes.push(attributesChange(inode, change, now));
-  const sizeBefore = inode.size;
-  context.store.commit(changes);
-  if (change.size !== undefined) context.overwrites.resized(ino, sizeBefore, change.size);
+  // Content is not compared across owners.
+  if (change.uid !== undefined || change.gid !== undefined) context.offcuts.end(ino);
   return attributesAt(context.store, ino);
+}
+
+function setSize(
+  context: FilesContext,
+  inode: Inode,
+  size: number,
+  attributes: AttributesChange,
+  now: Time,
+): 0 | Errno {
+  const resized = resize(inode, size);
+  if (typeof resized === "number") return resized;
+  const { store, overwrites, offcuts } = context;
+  const { ino, size: sizeBefore } = inode;
+  if (!offcuts.truncate(inode, size, [attributes], now)) {
+    store.commit(resized === undefined ? [attributes] : [resized, attributes]);
+    offcuts.resized(ino, size);
+  }
+  overwrites.resized(ino, sizeBefore, size);
+  return 0;
 }
 
 function attributesChange(inode: Inode, change: AttributeChange, now: Time): AttributesChange {

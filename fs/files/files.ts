@@ -35,11 +35,12 @@ import { CONTROL_INO, controlAttributes, isControlName } from "./control.ts";
 import { createUnnamed, link, makeDirectory, makeNode, symlink } from "./create.ts";
 import { Directories } from "./directories.ts";
 import type { HandleOptions } from "./handles.ts";
-import { Handles } from "./handles.ts";
+import { canWrite, Handles } from "./handles.ts";
 import { attributesAt, directoryAt } from "./inodes.ts";
 import { NAME_LENGTH_MAX } from "./limits.ts";
 import { lookup } from "./names.ts";
 import { O_APPEND, O_EXCL, O_NOATIME, O_TRUNC } from "./open-flags.ts";
+import { Offcuts } from "./offcuts.ts";
 import { Orphans } from "./orphans.ts";
 import { Overwrites } from "./overwrites.ts";
 import { allocate, copyRange } from "./ranges.ts";
@@ -68,6 +69,7 @@ export interface FilesOptions extends HandleOptions {
 
 export class Files implements Operations {
   readonly orphans: Orphans;
+  readonly offcuts: Offcuts;
   readonly #store: Store;
   readonly #locks: LockTable;
   readonly #context: FilesContext;
@@ -88,14 +90,17 @@ export class Files implements Operations {
     this.#control = controlAttributes(now());
     this.orphans = new Orphans({ store, isOpen: (ino) => this.#handles.isOpen(ino), isKnown });
     const { orphans } = this;
+    this.offcuts = new Offcuts(store, orphans);
+    const { offcuts } = this;
     const overwrites = new Overwrites(store);
-    this.#context = { store, now, orphans, overwrites, nameChanged, hasPendingIn };
+    this.#context = { store, now, orphans, overwrites, offcuts, nameChanged, hasPendingIn };
   }
 
   /** Ends what the mount left open. Orphans are dropped at the next start. */
   async close(): Promise<void> {
     this.#sessions.closeAll();
     await this.#directories.closeAll();
+    this.offcuts.endAll();
     await this.orphans.idle();
   }
 
@@ -229,7 +234,9 @@ export class Files implements Operations {
   release(ino: number, handle: number): void {
     this.#sessions.close(handle);
     this.#locks.releaseHandle(ino, handle);
+    const wrote = canWrite(this.#handles.get(handle)?.flags ?? 0);
     if (this.#handles.close(handle)) this.orphans.closed(ino);
+    if (wrote && !this.#handles.isOpenForWriting(ino)) this.offcuts.end(ino);
   }
 
   async sync(_ino: number): Promise<0 | Errno> {
@@ -344,6 +351,7 @@ export class Files implements Operations {
 
   forget(ino: number): void {
     this.#context.overwrites.forget(ino);
+    this.offcuts.end(ino);
     this.orphans.forgotten(ino);
   }
 

@@ -5,6 +5,7 @@
  * is started again comes back with its old number, which then must not mean another file.
  */
 import { assert } from "../../base/assert.ts";
+import { O_ACCMODE, O_RDONLY } from "./open-flags.ts";
 
 export interface OpenHandle {
   readonly ino: number;
@@ -25,6 +26,8 @@ export class Handles {
   #next: number;
   readonly #open = new Map<number, OpenHandle>();
   readonly #counts = new Map<number, number>();
+  /** The same of handles that can write. */
+  readonly #writerCounts = new Map<number, number>();
 
   constructor({ handleMax = Number.MAX_SAFE_INTEGER, nowMs = Date.now() }: HandleOptions = {}) {
     this.#handleMax = handleMax;
@@ -50,7 +53,8 @@ export class Handles {
   open(ino: number, flags: number): number {
     const handle = this.allocate();
     this.#open.set(handle, { ino, flags });
-    this.#counts.set(ino, (this.#counts.get(ino) ?? 0) + 1);
+    count(this.#counts, ino, 1);
+    if (canWrite(flags)) count(this.#writerCounts, ino, 1);
     return handle;
   }
 
@@ -64,14 +68,27 @@ export class Handles {
     const open = this.#open.get(handle);
     if (open === undefined) return false;
     this.#open.delete(handle);
-    const count = this.#counts.get(open.ino);
-    assert(count !== undefined, "an open inode is counted");
-    if (count === 1) this.#counts.delete(open.ino);
-    else this.#counts.set(open.ino, count - 1);
+    count(this.#counts, open.ino, -1);
+    if (canWrite(open.flags)) count(this.#writerCounts, open.ino, -1);
     return true;
   }
 
   isOpen(ino: number): boolean {
     return this.#counts.has(ino);
   }
+
+  isOpenForWriting(ino: number): boolean {
+    return this.#writerCounts.has(ino);
+  }
+}
+
+export function canWrite(flags: number): boolean {
+  return (flags & O_ACCMODE) !== O_RDONLY;
+}
+
+function count(counts: Map<number, number>, ino: number, delta: number): void {
+  const counted = (counts.get(ino) ?? 0) + delta;
+  assert(counted >= 0, "an open inode is counted");
+  if (counted === 0) counts.delete(ino);
+  else counts.set(ino, counted);
 }

@@ -28,3 +28,12 @@ export const COPY_EXTENTS_MAX = 2_000;
 
 /** Extents of a file without names that one turn of the event loop gives back. */
 export const DROP_EXTENTS_MAX = 2_000;
+
+/** Bytes that are cut off a file from which on they are kept for a while (offcuts.ts): less is soon stored again. */
+export const OFFCUT_LENGTH_MIN = 4_096;
+
+/** Files whose cut-off bytes are kept at a time. */
+export const OFFCUTS_MAX = 64;
+
+/** Calls of tick (5 s apart) without a use after which they are not kept any longer. */
+export const OFFCUT_IDLE_TICKS_MAX = 6;

@@ -59,6 +59,11 @@ export class Orphans {
     this.#waiting.delete(ino);
   }
 
+  /** The inode never had a name, and nobody but us has heard of it. */
+  discard(ino: number): void {
+    this.#enqueue(ino);
+  }
+
   /** The kernel does not know the inode any more. */
   forgotten(ino: number): void {
     const waiting = this.#waiting.get(ino);

@@ -7,12 +7,11 @@
  * forgotten without harm: it can cost space, never bytes.
  */
 import type { MoverState, Piece } from "../moved/moved.ts";
-import { matchWrite, noteResize } from "../moved/moved.ts";
-import type { Extent, SpliceChange } from "../store/change.ts";
-import { StoreError } from "../store/errors.ts";
+import { noteResize } from "../moved/moved.ts";
+import type { SpliceChange } from "../store/change.ts";
 import type { Inode } from "../store/inode.ts";
 import type { Store } from "../store/store.ts";
-import { packPieces } from "./packing.ts";
+import { extentsOfPieces, matchWith } from "./matched.ts";
 import { placeExtents } from "./ranges.ts";
 
 /** Files for which the state is kept. */
@@ -42,50 +41,15 @@ export class Overwrites {
    */
   splice(inode: Inode, offset: number, data: Buffer, units: number[]): SpliceChange | undefined {
     const { ino } = inode;
-    const { pieces, state } = this.#match(inode, offset, data);
+    const { pieces, state } = matchWith(this.#store, inode, offset, data, this.#states.get(ino));
     this.#remember(ino, state);
     const { first, end, skipped } = changedPart(pieces, offset);
     if (first === end) return undefined;
     const changed = pieces.slice(first, end);
-    const fresh: Buffer[] = [];
     let length = 0;
-    for (const piece of changed) {
-      length += piece.length;
-      if (piece.kind === "new") {
-        fresh.push(data.subarray(piece.offset, piece.offset + piece.length));
-      }
-    }
-    const packed = packPieces(this.#store, fresh, units);
-    const extents: Extent[] = [];
-    let next = 0;
-    for (const piece of changed) {
-      const part =
-        piece.kind === "old"
-          ? this.#store.extents(ino, piece.offset, piece.length)
-          : (packed[next++] ?? []);
-      extents.push(...part);
-    }
+    for (const piece of changed) length += piece.length;
+    const extents = extentsOfPieces(this.#store, ino, changed, data, units);
     return placeExtents(inode, offset + skipped, length, extents);
-  }
-
-  /** Bytes that are damaged match nothing: whoever writes over them mends the file. */
-  #match(
-    { ino, size }: Inode,
-    offset: number,
-    data: Buffer,
-  ): { pieces: readonly Piece[]; state: MoverState | undefined } {
-    try {
-      return matchWrite({
-        offset,
-        data,
-        size,
-        readOld: (at, length) => this.#store.look(ino, at, length),
-        state: this.#states.get(ino),
-      });
-    } catch (error) {
-      if (!(error instanceof StoreError) || error.code !== "STORE_DAMAGED") throw error;
-      return { pieces: [{ kind: "new", offset: 0, length: data.length }], state: undefined };
-    }
   }
 
   #remember(ino: number, state: MoverState | undefined): void {

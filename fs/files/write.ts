@@ -9,7 +9,7 @@
 import type { Errno } from "../../base/errno.ts";
 import { EFBIG, EINVAL } from "../../base/errno.ts";
 import type { WriteRequest, Written } from "../operations.ts";
-import type { Change } from "../store/change.ts";
+import type { Change, SpliceChange } from "../store/change.ts";
 import type { FilesContext } from "./context.ts";
 import { regularAt } from "./inodes.ts";
 import { FILE_SIZE_MAX } from "./limits.ts";
@@ -34,12 +34,15 @@ export function write(
   if (length === 0) return written;
 
   const units: number[] = [];
+  const appended = (): SpliceChange =>
+    placeExtents(inode, offset, 0, packPieces(store, [data], units).flat());
+  const overwritten = (): SpliceChange | undefined =>
+    context.overwrites.splice(inode, offset, data, units);
   try {
     const now = context.now();
     const changes: Change[] = [{ type: "attributes", ino, mtime: now, ctime: now }];
-    const splice = append
-      ? placeExtents(inode, offset, 0, packPieces(store, [data], units).flat())
-      : context.overwrites.splice(inode, offset, data, units);
+    const rewritten = context.offcuts.splice(inode, offset, data, units);
+    const splice = rewritten ?? (append ? appended() : overwritten());
     if (splice !== undefined) changes.unshift(splice);
     store.commit(changes);
   } catch (error) {

@@ -10,6 +10,7 @@ import { isDirectory, isRegular } from "../attributes.ts";
 import type {
   AttributesChange,
   Change,
+  CutChange,
   DeliverChange,
   Extent,
   InodeChange,
@@ -20,7 +21,7 @@ import type {
 } from "./change.ts";
 import { storedLength } from "./chunks.ts";
 import { Dentry } from "./dentry.ts";
-import { Inode } from "./inode.ts";
+import { Inode, isOffcut } from "./inode.ts";
 import { Pending } from "./pending.ts";
 import type { ReferenceEffect } from "./references.ts";
 import { addReferences, bytesReferenced, isUnreferenced } from "./references.ts";
@@ -39,6 +40,8 @@ export function apply(state: State, change: Change): void {
       return applyAttributes(state, change);
     case "splice":
       return applySplice(state, change);
+    case "cut":
+      return applyCut(state, change);
     case "map":
       return applyMap(state, change);
     case "deliver":
@@ -143,8 +146,7 @@ function applyInode(state: State, change: InodeChange): void {
     inode = new Inode(change.ino, state);
     // A number is used once, so a removed row with this number cannot be in memory.
     state.inodes.set(change.ino, inode);
-    if (isDirectory(change.mode)) state.counters.directories++;
-    else state.counters.files++;
+    countInode(state, change.mode, 1);
   }
   state.touch(inode);
   inode.mode = change.mode;
@@ -182,6 +184,20 @@ function setLinkCount(state: State, inode: Inode, nlink: number): void {
 function applySplice(state: State, change: SpliceChange): void {
   const inode = existing(state, change.ino);
   spliceInode(state, inode, change.offset, change.remove, change.extents);
+}
+
+function applyCut(state: State, change: CutChange): void {
+  const inode = existing(state, change.ino);
+  const to = existing(state, change.to);
+  assert(to.size === 0, `inode ${change.to} is empty`);
+  state.touch(inode);
+  state.touch(to);
+  const length = inode.size - change.offset;
+  const moved = inode.tree.splice(change.offset, length, []);
+  to.tree.splice(0, 0, moved);
+  state.extentsChanged += 2 * moved.length;
+  if (isRegular(inode.mode)) state.counters.logicalBytes -= BigInt(length);
+  if (isRegular(to.mode)) state.counters.logicalBytes += BigInt(length);
 }
 
 function applyMap(state: State, change: MapChange): void {
@@ -283,8 +299,12 @@ function applyDropInode(state: State, ino: number): void {
   state.touch(inode);
   inode.removed = true;
   state.orphans.delete(ino);
-  if (isDirectory(inode.mode)) state.counters.directories--;
-  else state.counters.files--;
+  countInode(state, inode.mode, -1);
+}
+
+function countInode(state: State, mode: number, delta: number): void {
+  if (isDirectory(mode)) state.counters.directories += delta;
+  else if (!isOffcut(mode)) state.counters.files += delta;
 }
 
 function existing(state: State, ino: number): Inode {

@@ -19,6 +19,7 @@ const TAG_XATTR = 8;
 const TAG_PEND = 9;
 const TAG_UNPEND = 10;
 const TAG_MAP = 11;
+const TAG_CUT = 12;
 
 const HAS_MODE = 1;
 const HAS_UID = 2;
@@ -67,6 +68,12 @@ function encodeChange(out: ByteWriter, change: Change): void {
       out.varint(change.offset);
       out.varint(change.remove);
       encodeExtents(out, change.extents);
+      return;
+    case "cut":
+      out.u8(TAG_CUT);
+      out.varint(change.ino);
+      out.varint(change.offset);
+      out.varint(change.to);
       return;
     case "map":
       out.u8(TAG_MAP);
@@ -150,6 +157,8 @@ function decodeChange(from: ByteReader): Change {
         remove: from.varint(),
         extents: decodeExtents(from),
       };
+    case TAG_CUT:
+      return { type: "cut", ino: from.varint(), offset: from.varint(), to: from.varint() };
     case TAG_MAP:
       return {
         type: "map",

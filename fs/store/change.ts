@@ -55,6 +55,17 @@ export interface SpliceChange {
 }
 
 /**
+ * What stands from `offset` on in a file becomes the content of `to`, which is empty; the file ends at
+ * `offset`. No reference changes, so that it costs less than to cut the bytes off for good.
+ */
+export interface CutChange {
+  readonly type: "cut";
+  readonly ino: number;
+  readonly offset: number;
+  readonly to: number;
+}
+
+/**
  * A snapshot of a page of a file's extent map (at most 256 extents), in ascending order behind an inode
  * snapshot: the bytes from `offset` on are these extents, and the file ends behind the last page.
  */
@@ -135,6 +146,7 @@ export type Change =
   | InodeChange
   | AttributesChange
   | SpliceChange
+  | CutChange
   | MapChange
   | DeliverChange
   | NameChange

@@ -18,6 +18,7 @@ import { ROOT_INO } from "./counters.ts";
 import { decodeCookieRow, decodeNameRow } from "./dentry.ts";
 import { StoreError } from "./errors.ts";
 import { SEGMENT_HEADER_LENGTH } from "./format.ts";
+import { isOffcut } from "./inode.ts";
 import { cookieKey, firstNumber, kindRange, secondNumber } from "./keys.ts";
 import { addReferences, bytesReferenced, unreferenced } from "./references.ts";
 import { checkSegmentHeader, readFrames } from "./segment-reader.ts";
@@ -260,7 +261,7 @@ class Check {
         this.#inodes++;
         this.#extents += extents.length;
         if (isDirectory(inode.mode)) directories++;
-        else files++;
+        else if (!isOffcut(inode.mode)) files++;
         if (isRegular(inode.mode)) logical += BigInt(inode.size);
         try {
           inode.tree.check();

@@ -2,12 +2,23 @@
 import type { ByteReader } from "../../base/bytes.ts";
 import { ByteWriter } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
+import { S_IFMT } from "../attributes.ts";
 import { ExtentNode, ROOT_ID } from "./extent-node.ts";
 import type { NodePool } from "./extent-tree.ts";
 import { ExtentTree } from "./extent-tree.ts";
 import { inodeKey } from "./keys.ts";
 import type { RowBatch } from "./row.ts";
 import { Row } from "./row.ts";
+
+/**
+ * The mode of an inode that is no file but holds what a truncation cut off one, for a while
+ * (fs/files/offcuts.ts): neither it nor its bytes count as a file's.
+ */
+export const OFFCUT_MODE = 0;
+
+export function isOffcut(mode: number): boolean {
+  return (mode & S_IFMT) === 0;
+}
 
 const EMPTY = Buffer.alloc(0);
 const out = new ByteWriter(1024);

@@ -39,6 +39,14 @@ export function validate(state: State, changes: readonly Change[]): void {
         sizes.set(change.ino, size - change.remove + extentsFit(change.extents));
         break;
       }
+      case "cut": {
+        const size = sizeOf(change.ino);
+        assert(change.offset >= 0 && change.offset <= size, "a cut lies in its file");
+        assert(sizeOf(change.to) === 0 && change.to !== change.ino, "a cut goes to an empty file");
+        sizes.set(change.ino, change.offset);
+        sizes.set(change.to, size - change.offset);
+        break;
+      }
       case "deliver":
         // Its targets were found in this turn: looking them up again would be a tenth of a delivery.
         extentsFit(change.shared);
