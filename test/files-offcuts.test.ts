@@ -121,6 +121,27 @@ t.test("without messages, and with other lines, only these are new", async (t) =
   }
 });
 
+t.test("so it is when a program writes line by line", async (t) => {
+  const h = await open(t);
+  const options = { length: 100_000, bodyLength: 4_000, expunge: 0.2, growing: 0.6 };
+  const rewrite = rewriteMailbox(randomFrom(6), options);
+  const ino = sharedMailbox(h, "a", rewrite.before);
+  const before = stored(h);
+  const handle = openFile(h, ino);
+  truncate(h, ino);
+  let at = 0;
+  for (const line of rewrite.after.toString("latin1").split(/(?<=\n)/)) {
+    h.write(ino, at, line);
+    at += line.length;
+  }
+  h.files.release(ino, handle);
+  await h.files.orphans.idle();
+  t.ok(h.read(ino).equals(rewrite.after));
+  const growth = stored(h) - before;
+  const bound = 2 * rewrite.editedBytes + 200 * rewrite.expunges;
+  t.ok(growth <= bound, `${growth} new bytes of ${rewrite.after.length}, at most ${bound}`);
+});
+
 t.test("a tail that is cut and written again is shared as it was", async (t) => {
   const h = await open(t);
   const bytes = mailbox(200_000);

@@ -1,5 +1,5 @@
 /** A write that is matched with content in the store (fs/moved/), and the extents that it then puts into a file. */
-import type { MoverState, Piece } from "../moved/moved.ts";
+import type { MoverState, Piece, WriteToMatch } from "../moved/moved.ts";
 import { matchWrite } from "../moved/moved.ts";
 import type { Extent } from "../store/change.ts";
 import { StoreError } from "../store/errors.ts";
@@ -12,17 +12,30 @@ export interface OldContent {
   readonly size: number;
 }
 
+export type ToMatch = Pick<WriteToMatch, "offset" | "data" | "state" | "readWritten">;
+
+/** What the matching of one write looks at first: nothing of it is kept for the next one. */
+const looked = Buffer.allocUnsafeSlow(256 * 1024);
+
 /** Content that is damaged matches nothing: whoever writes over it mends the file. */
 export function matchWith(
   store: Store,
   old: OldContent,
-  offset: number,
-  data: Buffer,
-  state: MoverState | undefined,
+  { offset, data, state, readWritten }: ToMatch,
 ): { readonly pieces: readonly Piece[]; readonly state: MoverState | undefined } {
-  const readOld = (at: number, length: number): Buffer => store.look(old.ino, at, length);
+  let used = 0;
+  const readOld = (at: number, length: number): Buffer => {
+    const bytes =
+      used + length <= looked.length
+        ? looked.subarray(used, used + length)
+        : Buffer.allocUnsafe(length);
+    used += length;
+    store.look(old.ino, at, bytes);
+    return bytes;
+  };
   try {
-    return matchWrite({ offset, data, size: old.size, readOld, state });
+    const write = { offset, data, size: old.size, readOld, state };
+    return matchWrite(readWritten === undefined ? write : { ...write, readWritten });
   } catch (error) {
     if (!(error instanceof StoreError) || error.code !== "STORE_DAMAGED") throw error;
     return { pieces: [{ kind: "new", offset: 0, length: data.length }], state: undefined };

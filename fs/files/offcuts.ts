@@ -27,7 +27,7 @@ import { extentsOfPieces, matchWith } from "./matched.ts";
 import type { Orphans } from "./orphans.ts";
 import { placeExtents } from "./ranges.ts";
 
-const NO_TARGET = Buffer.alloc(0);
+const NOTHING = Buffer.alloc(0);
 
 interface Offcut {
   readonly ino: number;
@@ -97,7 +97,12 @@ export class Offcuts {
       this.end(inode.ino);
       return undefined;
     }
-    const { pieces, state } = matchWith(this.#store, offcut, at, data, offcut.state);
+    const readWritten = (from: number, length: number): Buffer => {
+      const start = offcut.start + from;
+      return start + length <= inode.size ? this.#store.look(inode.ino, start, length) : NOTHING;
+    };
+    const toMatch = { offset: at, data, state: offcut.state, readWritten };
+    const { pieces, state } = matchWith(this.#store, offcut, toMatch);
     offcut.state = state;
     offcut.writtenTo = offset + data.length;
     offcut.usedAtTick = this.#ticks;
@@ -137,6 +142,6 @@ export class Offcuts {
 
 function offcutInode({ uid, gid }: Inode, ino: number, now: Time): InodeChange {
   const times = { atime: now, mtime: now, ctime: now };
-  const none = { nlink: 0, rdev: 0, parent: 0, target: NO_TARGET };
+  const none = { nlink: 0, rdev: 0, parent: 0, target: NOTHING };
   return { type: "inode", ino, mode: OFFCUT_MODE, uid, gid, ...none, ...times };
 }

@@ -41,7 +41,11 @@ export class Overwrites {
    */
   splice(inode: Inode, offset: number, data: Buffer, units: number[]): SpliceChange | undefined {
     const { ino } = inode;
-    const { pieces, state } = matchWith(this.#store, inode, offset, data, this.#states.get(ino));
+    const { pieces, state } = matchWith(this.#store, inode, {
+      offset,
+      data,
+      state: this.#states.get(ino),
+    });
     this.#remember(ino, state);
     const { first, end, skipped } = changedPart(pieces, offset);
     if (first === end) return undefined;

@@ -23,7 +23,7 @@ const EMPTY = Buffer.alloc(0);
  */
 export function searchWithContext(
   matching: Matching,
-  readOld: ReadOld,
+  { readOld, readWritten }: { readonly readOld: ReadOld; readonly readWritten?: ReadOld },
   edge: Edge,
   match: Side | undefined,
   side: "below" | "above",
@@ -37,7 +37,10 @@ export function searchWithContext(
   const contextLength = Math.max(0, Math.min(edge.gap, replaced?.length ?? 0, room));
   const contextOffset = isBelow ? offset - contextLength : offset + data.length;
   const context =
-    (contextLength > 0 && old.peek(contextOffset, contextOffset + contextLength)) || EMPTY;
+    (contextLength > 0 &&
+      (readWritten?.(contextOffset, contextLength) ??
+        old.peek(contextOffset, contextOffset + contextLength))) ||
+    EMPTY;
   const text = Buffer.concat(isBelow ? [context, data] : [data, context]);
   const overlay =
     replaced === undefined

@@ -59,6 +59,8 @@ export interface WriteToMatch {
   readonly size: number;
   /** Bytes of the file before the write, inside its size; holes read as zeros. The buffer is not changed or kept. */
   readonly readOld: ReadOld;
+  /** Earlier writes, where they do not show in the old content: bytes at the same offsets, or none. */
+  readonly readWritten?: ReadOld;
   readonly state: MoverState | undefined;
 }
 
@@ -84,7 +86,7 @@ export function matchWrite(write: WriteToMatch): MatchedWrite {
   const old = new OldContent(write.readOld, size, bytesReadMax, work);
   const block = isQuiet(last, data.length) ? READ_BLOCK_LENGTH_QUIET : READ_BLOCK_LENGTH;
   const matching = new Matching(data, offset, old, block);
-  const found = findRuns(matching, write.readOld, last, neighbours);
+  const found = findRuns(matching, write, last, neighbours);
   found.runs.sort((a, b) => a.start - b.start);
   return {
     pieces: piecesOf(matching, found.runs),
@@ -95,7 +97,7 @@ export function matchWrite(write: WriteToMatch): MatchedWrite {
 
 function findRuns(
   matching: Matching,
-  readOld: ReadOld,
+  write: WriteToMatch,
   last: MoverState,
   neighbours: Neighbours,
 ): Found {
@@ -134,7 +136,7 @@ function findRuns(
     if (!due) return { runs, far: undefined, searchedTo: broken.searchedTo, looked: false };
     const side = below === undefined ? "above" : "below";
     const search = (match: Side | undefined, planned: SearchPlan): SearchResult =>
-      searchWithContext(matching, readOld, broken, match, side, planned);
+      searchWithContext(matching, write, broken, match, side, planned);
     return {
       ...twice(sideOfEdge(broken), trustedSide(broken), plan, search, {
         length: data.length,
