@@ -99,7 +99,10 @@ export class Offcuts {
     }
     const readWritten = (from: number, length: number): Buffer => {
       const start = offcut.start + from;
-      return start + length <= inode.size ? this.#store.look(inode.ino, start, length) : NOTHING;
+      if (start + length > inode.size) return NOTHING;
+      const bytes = Buffer.allocUnsafe(length);
+      this.#store.look(inode.ino, start, bytes);
+      return bytes;
     };
     const toMatch = { offset: at, data, state: offcut.state, readWritten };
     const { pieces, state } = matchWith(this.#store, offcut, toMatch);

@@ -323,11 +323,11 @@ export class Store {
     return bytes;
   }
 
-  /** Bytes inside a file, in memory of their own, for who looks at some of them again soon: matching does. */
-  look(ino: number, offset: number, length: number): Buffer {
+  /** Fills a buffer with bytes inside a file, for who looks at some of them again soon: matching does. */
+  look(ino: number, offset: number, bytes: Buffer): void {
     const inode = this.#existing(ino);
+    const { length } = bytes;
     assert(offset + length <= inode.size, "a look is inside the file");
-    const bytes = Buffer.allocUnsafe(length);
     this.#reader.begin(bytes);
     let at = 0;
     for (const { unit: id, offset: from, length: count } of inode.tree.slice(offset, length)) {
@@ -341,7 +341,6 @@ export class Store {
       at += count;
     }
     if (this.#state.full) this.#scheduleSweep();
-    return bytes;
   }
 
   statistics(): StoreStatistics {

@@ -15,6 +15,7 @@ import type { Unit } from "./unit.ts";
 /** Bytes that are read for nothing rather than starting another pread. */
 const GAP_MAX = 8 * 1024;
 const SPAN_LENGTH_MAX = 4 * CHUNK_LENGTH_MAX;
+/** Not less than a chunk. */
 const CACHED_BYTES_MAX = 1 << 20;
 
 export class UnitReader {
@@ -75,11 +76,9 @@ export class UnitReader {
       const chunkEnd = chunkStart + chunkLength;
       if (chunkEnd > done) {
         if (chunkStart > done) throw missing(unit, done);
-        let chunk = this.#cache.get(segment, position);
-        if (chunk === undefined) {
-          chunk = this.#readChunk(unit, position, chunkLength, chunks[k + 2] as number);
-          this.#cache.add(segment, position, chunk);
-        }
+        const chunk =
+          this.#cache.get(segment, position, chunkLength) ??
+          this.#readChunk(unit, position, chunkLength, chunks[k + 2] as number);
         const count = Math.min(end, chunkEnd) - done;
         const from = done - chunkStart;
         chunk.copy(this.#target, at + (done - offset), from, from + count);
@@ -91,10 +90,13 @@ export class UnitReader {
   }
 
   #readChunk(unit: Unit, position: number, length: number, checksum: number): Buffer {
-    const chunk = Buffer.allocUnsafeSlow(length);
+    const chunk = this.#cache.reserve(length);
     const count = this.#files.read(unit.segment, position, chunk, 0, length);
-    if (count === length && crc32c(chunk) === checksum) return chunk;
-    throw damaged(unit.id, unit.segment, position);
+    if (count < length || crc32c(chunk) !== checksum) {
+      throw damaged(unit.id, unit.segment, position);
+    }
+    this.#cache.keep(unit.segment, position, length);
+    return chunk;
   }
 
   finish(): void {
