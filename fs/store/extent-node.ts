@@ -55,6 +55,13 @@ export class ExtentNode extends Row {
     return this.#packedCount + this.#loose.length / (this.leaf ? EXTENT_WIDTH : CHILD_WIDTH);
   }
 
+  #unpack(): void {
+    if (this.#packedCount === 0) return;
+    this.#loose = this.items as number[];
+    this.#packed = "";
+    this.#packedCount = 0;
+  }
+
   /** All entries; a packed leaf stays packed, so the list is not to be changed. */
   get items(): readonly number[] {
     if (this.#packedCount === 0) return this.#loose;
@@ -72,11 +79,52 @@ export class ExtentNode extends Row {
     this.bytes += length;
     if (this.#loose.length === 0 && this.#packedCount > 0 && this.#packedUnit === unit) {
       // It may continue the last packed extent: only then is the whole list needed.
-      this.#loose = this.items as number[];
-      this.#packed = "";
-      this.#packedCount = 0;
+      this.#unpack();
     }
     pushExtent(this.#loose, unit, offset, length);
+  }
+
+  /** Replaces [start, end) of a leaf by a list of extents, in place, and appends what was there to `removed`. */
+  replace(start: number, end: number, extents: readonly number[], removed: number[]): void {
+    this.#unpack();
+    const loose = this.#loose;
+    const { length } = loose;
+    let from = 0;
+    let at = 0;
+    while (from < length && at + (loose[from + 2] as number) <= start) {
+      at += loose[from + 2] as number;
+      from += EXTENT_WIDTH;
+    }
+    // Whole neighbours are looked at too: what comes between may continue them.
+    const list: number[] = [];
+    const first = from > 0 ? from - EXTENT_WIDTH : 0;
+    if (from > 0) pushFrom(list, loose, first);
+    if (start > at) pushPart(list, loose, from, 0, start - at);
+    let to = from;
+    let cutAt = at;
+    while (to < length && cutAt < end) {
+      const entryEnd = cutAt + (loose[to + 2] as number);
+      pushPart(removed, loose, to, Math.max(start - cutAt, 0), Math.min(end, entryEnd) - cutAt);
+      cutAt = entryEnd;
+      to += EXTENT_WIDTH;
+    }
+    for (let k = 0; k < extents.length; k += EXTENT_WIDTH) pushFrom(list, extents, k);
+    if (cutAt > end) {
+      const last = to - EXTENT_WIDTH;
+      pushPart(
+        list,
+        loose,
+        last,
+        (loose[last + 2] as number) - (cutAt - end),
+        loose[last + 2] as number,
+      );
+    }
+    if (to < length) {
+      pushFrom(list, loose, to);
+      to += EXTENT_WIDTH;
+    }
+    loose.splice(first, to - first, ...list);
+    this.bytes += sumOfLengths(true, extents) - (end - start);
   }
 
   /** An inner node's last child has this many more bytes. */
@@ -203,4 +251,19 @@ export function pushExtent(items: number[], unit: number, offset: number, length
   } else {
     items.push(unit, unit === 0 ? 0 : offset, length);
   }
+}
+
+function pushFrom(list: number[], items: readonly number[], k: number): void {
+  pushExtent(list, items[k] as number, items[k + 1] as number, items[k + 2] as number);
+}
+
+/** The bytes [from, to) of the extent at `k`. */
+function pushPart(
+  list: number[],
+  items: readonly number[],
+  k: number,
+  from: number,
+  to: number,
+): void {
+  pushExtent(list, items[k] as number, (items[k + 1] as number) + from, to - from);
 }

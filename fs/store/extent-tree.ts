@@ -205,15 +205,10 @@ export class ExtentTree {
         return [node];
       }
     }
-    const list: number[] = [];
-    const old = node.items;
-    cutExtents(old, 0, start, list);
-    cutExtents(old, start, end, removed);
-    for (let k = 0; k < items.length; k += EXTENT_WIDTH) {
-      pushExtent(list, items[k] as number, items[k + 1] as number, items[k + 2] as number);
-    }
     const appended = end >= node.bytes;
-    if (!appended) cutExtents(old, end, node.bytes, list);
+    node.replace(start, end, items, removed);
+    if (node.count > 0 && node.count <= NODE_ENTRIES_MAX) return [node];
+    const list = [...node.items];
     return this.#spread(node, list, [], appended);
   }
 
