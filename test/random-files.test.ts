@@ -35,6 +35,7 @@ type Operation =
     }
   | { readonly do: "shift"; readonly at: number; readonly distance: number; readonly chunk: number }
   | { readonly do: "truncate"; readonly to: number }
+  | { readonly do: "anew"; readonly at: number; readonly chunk: number }
   | { readonly do: "copy"; readonly at: number; readonly to: number; readonly length: number }
   | { readonly do: "hint"; readonly own: number; readonly shared: number }
   | { readonly do: "reopen" | "sync" | "remount" };
@@ -70,6 +71,14 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant("truncate"),
       to: fc.double({ min: 0, max: 1.2, noNaN: true }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("anew"),
+      at: fc.oneof(fc.constant(0), part),
+      chunk: fc.integer({ min: 4_000, max: 70_000 }),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("copy"), at: part, to: part, length }) },
@@ -167,6 +176,20 @@ class Pair {
       case "truncate": {
         const to = Math.min(Math.floor(operation.to * size), sizeMax);
         return this.#both(({ file }) => program.call("os.ftruncate", file, to));
+      }
+      case "anew": {
+        // Cut off, and written again with an edit, as a program does that has all of it in memory.
+        const start = Math.floor(operation.at * size);
+        const data = await program.pread(this.#plain.file, size - start, start);
+        const middle = data.length >> 1;
+        const edited = [data.subarray(0, middle), pattern(20, seed), data.subarray(middle + seed)];
+        const written = Buffer.concat(edited);
+        return this.#both(async ({ file }) => {
+          await program.call("os.ftruncate", file, start);
+          for (let k = 0; k < written.length; k += operation.chunk) {
+            await program.pwrite(file, written.subarray(k, k + operation.chunk), start + k);
+          }
+        });
       }
       case "copy": {
         const from = Math.floor(operation.at * size);
