@@ -16,20 +16,18 @@
 
 /** Replies with which the kernel surely learns of a change by somebody else. */
 const REPLIES_MIN = 2;
-/** Replies behind a write that the kernel does not take in. Dovecot's expunge looks twice at the file after it wrote. */
-const OUTDATED_MAX = 2;
 /** Inodes that are remembered. Forgetting them costs requests only. */
 const INODES_MAX = 4096;
 
 export class OwnWrites {
   /** Replies to GETATTR since the last change behind the kernel's back, REPLIES_MIN at most. */
   readonly #replies = new Map<number, number>();
-  /** Of those written to: how many more replies are not to be taken in. */
-  readonly #written = new Map<number, number>();
+  /** Written to since the last GETATTR. */
+  readonly #written = new Set<number>();
 
   /** A WRITE of the kernel is answered, and the bytes went where it believes. */
   wrote(ino: number): void {
-    this.#written.set(ino, OUTDATED_MAX);
+    this.#written.add(ino);
     if (this.#written.size > INODES_MAX) this.#written.clear();
   }
 
@@ -48,10 +46,6 @@ export class OwnWrites {
       this.#written.delete(ino);
       return false;
     }
-    const left = this.#written.get(ino);
-    if (left === undefined) return false;
-    if (left > 1) this.#written.set(ino, left - 1);
-    else this.#written.delete(ino);
-    return true;
+    return this.#written.delete(ino);
   }
 }
