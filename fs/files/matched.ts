@@ -59,7 +59,8 @@ export function extentsOfPieces(
   let next = 0;
   for (const { kind, offset, length } of pieces) {
     const part = kind === "old" ? store.extents(oldIno, offset, length) : (packed[next++] ?? []);
-    extents.push(...part);
+    // Not spread: a part can have more extents than a call can have arguments.
+    for (const extent of part) extents.push(extent);
   }
   return extents;
 }
