@@ -32,6 +32,9 @@ import type { Unit } from "./unit.ts";
 /** Names with this end may be locks on the mailbox without it (fs/delivery/dotlock.ts). */
 export const DOTLOCK_SUFFIX = ".lock";
 
+/** A file that is cut can have any number of extents; the other one gets so many of them at a time. */
+const CUT_EXTENTS_AT_ONCE = 4_096;
+
 export function apply(state: State, change: Change): void {
   switch (change.type) {
     case "inode":
@@ -194,7 +197,9 @@ function applyCut(state: State, change: CutChange): void {
   state.touch(to);
   const length = inode.size - change.offset;
   const moved = inode.tree.splice(change.offset, length, []);
-  to.tree.splice(0, 0, moved);
+  for (let k = 0; k < moved.length; k += CUT_EXTENTS_AT_ONCE) {
+    to.tree.splice(to.size, 0, moved.slice(k, k + CUT_EXTENTS_AT_ONCE));
+  }
   state.extentsChanged += 2 * moved.length;
   if (isRegular(inode.mode)) state.counters.logicalBytes -= BigInt(length);
   if (isRegular(to.mode)) state.counters.logicalBytes += BigInt(length);
