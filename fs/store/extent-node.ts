@@ -123,7 +123,9 @@ export class ExtentNode extends Row {
       pushFrom(list, loose, to);
       to += EXTENT_WIDTH;
     }
-    loose.splice(first, to - first, ...list);
+    // Arguments lie on the stack, so a long list is no argument list.
+    if (list.length <= NODE_ENTRIES_MAX) loose.splice(first, to - first, ...list);
+    else this.#loose = loose.slice(0, first).concat(list, loose.slice(to));
     this.bytes += sumOfLengths(true, extents) - (end - start);
   }
 
