@@ -7,7 +7,7 @@
  *   fields, Content-Length, X-Keywords and room, empty line, body, empty line
  */
 import { asctime } from "../../fs/mbox/format.ts";
-import { KEYWORDS_ROOM } from "../../fs/mbox/header.ts";
+import { KEYWORDS_ROOM, readerFields } from "../../fs/mbox/header.ts";
 import { fieldName, firstValue, fromLine, parseMessage } from "../../fs/mbox/message.ts";
 import { Quoter } from "../../fs/mbox/quoting.ts";
 import type { MboxFlags } from "./maildir-name.ts";
@@ -23,15 +23,7 @@ export interface MaildirMessage extends MboxFlags {
 const LINE_END = Buffer.from("\n");
 const CRLF = Buffer.from("\r\n");
 
-const mailboxFields: ReadonlySet<string> = new Set([
-  "status",
-  "x-status",
-  "x-uid",
-  "x-imap",
-  "x-imapbase",
-  "x-keywords",
-  "content-length",
-]);
+const mailboxFields: ReadonlySet<string> = new Set(readerFields);
 
 /** Behind the header, "" if the message has no empty line. */
 function headerLength(message: Buffer): number {

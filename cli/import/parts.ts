@@ -2,6 +2,7 @@
  * Which ranges of a message may stand in other mailboxes too: the body, and runs of header lines without those
  * that each mailbox has of its own. Pure.
  */
+import { readerFields } from "../../fs/mbox/header.ts";
 import { fieldName } from "../../fs/mbox/message.ts";
 
 export interface Part {
@@ -18,21 +19,15 @@ const HEADER_BYTES_MAX = 256 * 1024;
 
 /** Lines that a delivery or a mail program writes for one mailbox. */
 const ownFields: ReadonlySet<string> = new Set([
+  ...readerFields,
   "return-path",
   "delivered-to",
   "x-original-to",
   "envelope-to",
   "x-envelope-to",
-  "status",
-  "x-status",
-  "x-uid",
-  "x-imap",
-  "x-imapbase",
-  "x-keywords",
   "x-mozilla-status",
   "x-mozilla-status2",
   "x-mozilla-keys",
-  "content-length",
   "lines",
 ]);
 

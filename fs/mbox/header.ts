@@ -13,8 +13,8 @@ import { fieldName, fieldStart, fromLine } from "./message.ts";
 export const KEYWORDS_ROOM = 192;
 const KEYWORDS = `X-Keywords: ${" ".repeat(KEYWORDS_ROOM)}\n\n`;
 
-/** Fields whose meaning is local to one mailbox: a sender must not set them, and we write ours. */
-const localFields: ReadonlySet<string> = new Set([
+/** What mailbox readers write for themselves: UIDs, flags, and how long the body is. */
+export const readerFields: readonly string[] = [
   "status",
   "x-status",
   "x-uid",
@@ -22,6 +22,11 @@ const localFields: ReadonlySet<string> = new Set([
   "x-imapbase",
   "x-keywords",
   "content-length",
+];
+
+/** Fields whose meaning is local to one mailbox: a sender must not set them, and we write ours. */
+const localFields: ReadonlySet<string> = new Set([
+  ...readerFields,
   "return-path",
   "x-original-to",
   "delivered-to",

@@ -42,30 +42,15 @@ export class UnitReader {
 
   /** [offset, offset + length) of a unit, to `at` in the target; it is there after finish(). */
   add(unit: Unit, offset: number, length: number, at: number): void {
-    const end = offset + length;
-    const { chunks } = unit;
-    let { position } = unit;
-    let done = offset;
-    for (let k = 0; k < chunks.length && done < end; k += CHUNK_WIDTH) {
-      const chunkStart = chunks[k] as number;
-      const chunkLength = chunks[k + 1] as number;
-      const chunkEnd = chunkStart + chunkLength;
-      if (chunkEnd > done) {
-        if (chunkStart > done) throw missing(unit, done);
-        this.#extend(unit.segment, position, chunkLength);
-        const count = Math.min(end, chunkEnd) - done;
-        const checksum = chunks[k + 2] as number;
-        const to = at + (done - offset);
-        this.#wanted.push(unit.id, position, chunkLength, checksum, done - chunkStart, count, to);
-        done += count;
-      }
-      position += chunkLength;
-    }
-    if (done < end) throw missing(unit, done);
+    this.#take(unit, offset, length, at, false);
   }
 
   /** The same at once, for bytes that will be looked at again: their chunks stay in memory for a while. */
   look(unit: Unit, offset: number, length: number, at: number): void {
+    this.#take(unit, offset, length, at, true);
+  }
+
+  #take(unit: Unit, offset: number, length: number, at: number, isCached: boolean): void {
     const end = offset + length;
     const { chunks, segment } = unit;
     let { position } = unit;
@@ -76,12 +61,19 @@ export class UnitReader {
       const chunkEnd = chunkStart + chunkLength;
       if (chunkEnd > done) {
         if (chunkStart > done) throw missing(unit, done);
-        const chunk =
-          this.#cache.get(segment, position, chunkLength) ??
-          this.#readChunk(unit, position, chunkLength, chunks[k + 2] as number);
-        const count = Math.min(end, chunkEnd) - done;
         const from = done - chunkStart;
-        chunk.copy(this.#target, at + (done - offset), from, from + count);
+        const count = Math.min(end, chunkEnd) - done;
+        const checksum = chunks[k + 2] as number;
+        const to = at + (done - offset);
+        if (isCached) {
+          const chunk =
+            this.#cache.get(segment, position, chunkLength) ??
+            this.#readChunk(unit, position, chunkLength, checksum);
+          chunk.copy(this.#target, to, from, from + count);
+        } else {
+          this.#extend(segment, position, chunkLength);
+          this.#wanted.push(unit.id, position, chunkLength, checksum, from, count, to);
+        }
         done += count;
       }
       position += chunkLength;
