@@ -1,6 +1,6 @@
 /** The requests of the herald's process (fs/kernel/herald/requests.ts), spoken to the protocol. */
 import t from "tap";
-import { ENOENT, EPERM } from "../base/errno.ts";
+import { ENOENT, EPERM, ESTALE } from "../base/errno.ts";
 import { entryOut, openFlag, openOut, writeOut } from "../fs/kernel/abi.ts";
 import { Herald } from "../fs/kernel/herald/herald.ts";
 import { heraldNode } from "../fs/kernel/herald/requests.ts";
@@ -24,9 +24,9 @@ function setUp(t: TestContext): { speaker: Speaker; herald: Herald; node: number
 }
 
 const opening = [u32(1), u32(0)];
-const writing = (handle: number): Buffer[] => [
+const writing = (handle: number, offset = 3): Buffer[] => [
   u64(handle),
-  u64(3),
+  u64(offset),
   u32(1),
   u32(0),
   u64(0),
@@ -59,6 +59,22 @@ t.test(
     t.equal(speaker.operations.calls.get("open") ?? 0, 0);
   },
 );
+
+t.test("the byte is refused where the file has ended since its size was told", async (t) => {
+  const { speaker, herald, node } = setUp(t);
+  herald.changed(node);
+  herald.pid = pid;
+  speaker.ask("LOOKUP", heraldNode, [text("next")]);
+  const handle = handleOf(speaker.ask("OPEN", node, opening));
+  const file = speaker.operations.node(node);
+  file.data = Buffer.from("tex");
+  t.equal(speaker.ask("WRITE", node, writing(handle)).error, ESTALE);
+  t.equal(speaker.ask("WRITE", node, writing(handle, 2)).error, 0, "the last byte");
+  file.data = Buffer.alloc(0);
+  t.equal(speaker.ask("WRITE", node, writing(handle, 0)).error, ESTALE);
+  file.data = Buffer.from("a longer text");
+  t.equal(speaker.ask("WRITE", node, writing(handle)).error, 0, "it has grown");
+});
 
 t.test("the process can open nothing else and change nothing", async (t) => {
   const { speaker, herald, node } = setUp(t);

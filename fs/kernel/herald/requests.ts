@@ -10,7 +10,7 @@
  *
  * RELEASE comes from no process (pid 0) and finds no open file of this handle.
  */
-import { ENOENT, EPERM, isErrno } from "../../../base/errno.ts";
+import { ENOENT, EPERM, ESTALE, isErrno } from "../../../base/errno.ts";
 import type { Errno } from "../../../base/errno.ts";
 import { S_IFDIR } from "../../attributes.ts";
 import type { Attributes } from "../../attributes.ts";
@@ -103,8 +103,17 @@ const open: Handler = (session, request, reply) => {
   return openOut.sizeof;
 };
 
-const write: Handler = (_session, request, reply) => {
+/**
+ * What this reply says to be written the kernel believes to be there. A program may have cut the file off since the
+ * process was told its size: the kernel would take the old one back, and append behind it. After this reply no system call
+ * can: the kernel lets one write or truncation in at a time. An error changes no size and makes the kernel
+ * ask for it again; the truncation was an event itself.
+ */
+const write: Handler = (session, request, reply) => {
   if (request.u64(writeIn.fh) !== handle) return EPERM;
+  const present = session.operations.getAttributes(request.node);
+  if (isErrno(present)) return present;
+  if (request.u64(writeIn.offset) + request.u32(writeIn.size) > present.size) return ESTALE;
   reply.clear(0, writeOut.sizeof);
   reply.u32(writeOut.size, request.u32(writeIn.size));
   return writeOut.sizeof;
