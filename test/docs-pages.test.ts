@@ -201,7 +201,8 @@ t.test(
   "procmail and maildrop file the example into the folder",
   needs("procmail", "maildrop"),
   async (t) => {
-    const input = "From: a@example.net\nList-Id: <x.lists.example.org>\nSubject: s\n\nbody\n";
+    const from = "From a@example.net Thu Jan  1 00:00:00 2026\n";
+    const mail = "From: a@example.net\nList-Id: <x.lists.example.org>\nSubject: s\n\nbody\n";
     for (const [program, language] of [
       ["procmail", "procmailrc"],
       ["maildrop", "mailfilter"],
@@ -212,8 +213,10 @@ t.test(
       const file = write(language, block!.text.replaceAll("/var/mail", place));
       const command =
         program === "procmail"
-          ? ["procmail", "-f", "-", `DEFAULT=${place}/other`, file]
+          ? // As a filter: else it makes the caller a mailbox in /var/mail.
+            ["procmail", "-m", `DEFAULT=${place}/other`, file]
           : ["maildrop", file];
+      const input = program === "procmail" ? from + mail : mail;
       const { code, errors } = await run(command, { input, directory });
       t.equal(code, 0, `${program}: ${errors}`);
       t.match(readFileSync(join(place, "lists.mbox"), "utf8"), /^From .*\nFrom: a@example\.net\n/);

@@ -154,7 +154,9 @@ async function workWithProcmail(site: LockSite, user: MailUser, ledger: Ledger):
     command.push(`DEFAULT=${site.path(box)}`);
     const id = `procmail-${n}${suffixes[n % suffixes.length]!}`;
     const input = mailText({ id });
-    const { code } = await run([...command, "/dev/null"], { user: user.name, input });
+    // It makes a mailbox in /var/mail, whatever its own is.
+    const place = { user: user.name, varMail: site.server.mount };
+    const { code } = await run([...command, "/dev/null"], { ...place, input });
     if (code === 0) ledger.acknowledged[box]!.push(id);
     await sleep(50);
   }

@@ -34,8 +34,8 @@ class Stepped {
   readonly #lines: AsyncIterator<string>;
   readonly #reader: Interface;
 
-  constructor(command: readonly string[], user: MailUser) {
-    const options = { user: user.name };
+  constructor(command: readonly string[], user: MailUser, place: { varMail?: string }) {
+    const options = { user: user.name, ...place };
     const [program, ...args] = prepared(command, options);
     const env = environmentOf(options);
     this.#child = spawn(program!, args, { cwd: "/", env, stdio: ["pipe", "pipe", "inherit"] });
@@ -94,8 +94,12 @@ await t.test("mail programs", skip === undefined ? {} : { skip }, async (t) => {
     await site.fill(box, before);
     return { box, path: site.path(box) };
   };
-  const stepped = (t: TestContext, command: readonly string[]): Stepped => {
-    const program = new Stepped(command, user);
+  const stepped = (
+    t: TestContext,
+    command: readonly string[],
+    place: { varMail?: string } = {},
+  ): Stepped => {
+    const program = new Stepped(command, user, place);
     t.teardown(() => program.kill());
     return program;
   };
@@ -113,7 +117,9 @@ await t.test("mail programs", skip === undefined ? {} : { skip }, async (t) => {
   /** Runs a program that appends what it reads to a mailbox, held after its first write; mail comes meanwhile. */
   const appended = async (t: TestContext, box: string, command: string[]): Promise<string[]> => {
     const path = site.path(box);
-    const child = stepped(t, ["sh", "-c", 'read go && exec "$@"', "sh", ...command]);
+    // procmail makes a mailbox in /var/mail, whatever its own is.
+    const place = { varMail: site.server.mount };
+    const child = stepped(t, ["sh", "-c", 'read go && exec "$@"', "sh", ...command], place);
     const program = await StoppedProgram.prepare(child.pid, { call: "write", when: 1, path });
     t.teardown(() => program.end());
     const ended = child.ended(`go\n${mailText({ id: "appended", lines: 500 })}`);

@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { guardAccounts, removeAccount } from "./accounts.ts";
 
 export interface MailUser {
   readonly name: string;
@@ -11,18 +12,33 @@ export interface MailUser {
   readonly home: string;
 }
 
+/** How often users were made in this process. */
+let sets = 0;
+
 export class MailUsers {
   readonly users: readonly MailUser[];
+  readonly #names: readonly string[];
+  readonly #directory: string;
+  readonly #endGuard: () => void;
 
-  private constructor(users: readonly MailUser[]) {
+  private constructor(
+    users: readonly MailUser[],
+    names: readonly string[],
+    directory: string,
+    endGuard: () => void,
+  ) {
     this.users = users;
+    this.#names = names;
+    this.#directory = directory;
+    this.#endGuard = endGuard;
   }
 
   /** Their home directories are made in `directory`. The caller removes them. */
   static make(count: number, directory: string): MailUsers {
-    const names = Array.from({ length: count }, (_, i) => `osm${i}x${process.pid}`);
+    sets += 1;
+    const names = Array.from({ length: count }, (_, i) => `osm${sets}x${i}x${process.pid}`);
     const users: MailUser[] = [];
-    const made = new MailUsers(users);
+    const made = new MailUsers(users, names, directory, guardAccounts(names));
     try {
       for (const name of names) {
         const home = join(directory, name);
@@ -40,11 +56,19 @@ export class MailUsers {
     }
   }
 
+  /** With what still runs as them. Throws, so that the test fails, when something of them stays: removeAccount(). */
   remove(): void {
-    for (const { name, home } of this.users) {
-      spawnSync("userdel", [name], { timeout: 60_000 });
-      rmSync(home, { recursive: true, force: true });
+    const errors: unknown[] = [];
+    for (const name of this.#names) {
+      try {
+        removeAccount(name);
+      } catch (error) {
+        errors.push(error);
+      }
+      rmSync(join(this.#directory, name), { recursive: true, force: true });
     }
+    if (errors.length > 0) throw new Error(errors.map(String).join("\n"));
+    this.#endGuard();
   }
 }
 

@@ -1,6 +1,7 @@
 /** Real users for a test, with entries in /etc/passwd and /etc/group, gone at its end. Needs root. */
 import { spawnSync } from "node:child_process";
 import type { User } from "../suite/program.ts";
+import { guardAccounts, removeAccount } from "./accounts.ts";
 
 function run(command: string, ...args: string[]): string {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
@@ -24,7 +25,7 @@ export function makeUsers(): RealUsers {
   const suffix = String(process.pid);
   const group = `ospg${suffix}`;
   const names = ["a", "b", "c"].map((letter) => `osp${letter}${suffix}`);
-  const made: (() => void)[] = [];
+  const made: (() => void)[] = [guardAccounts(names)];
   const remove = () => {
     for (const undo of made.splice(0).toReversed()) undo();
   };
@@ -34,7 +35,7 @@ export function makeUsers(): RealUsers {
     for (const [i, name] of names.entries()) {
       const groups = i < 2 ? ["--groups", group] : [];
       run("useradd", "--no-create-home", "--user-group", ...groups, "--shell", "/bin/false", name);
-      made.push(() => run("userdel", name));
+      made.push(() => removeAccount(name));
     }
     const [alice, bob, stranger] = names.map((name) => ({
       uid: Number(run("id", "-u", name)),
