@@ -26,6 +26,8 @@ const STOP_MS_MAX = 20_000;
 const DELIVERED_MS_MAX = 60_000;
 /** What it says of the clock of the disk that has its queue. */
 const CLOCK = /file system clock|resetting file time stamps/;
+/** With a reload a service ends while another one asks it, which then asks again. */
+const RELOADED = /warning: problem talking to service \w+: Connection reset by peer/;
 
 /** Values of main.cf. */
 export type Parameters = Readonly<Record<string, string>>;
@@ -190,7 +192,8 @@ export class Postfix {
   get complaints(): string[] {
     return this.log
       .split("\n")
-      .filter((line) => /\b(warning|error|fatal|panic):/.test(line) && !CLOCK.test(line));
+      .filter((line) => /\b(warning|error|fatal|panic):/.test(line))
+      .filter((line) => !CLOCK.test(line) && !RELOADED.test(line));
   }
 
   /** What it said until now. */
