@@ -11,7 +11,7 @@
  * The kernel does not take in attributes either that come while a write ends. So after a change behind its back
  * several replies must have told it of that before one may be made out of date; should it have missed all of
  * them, because two programs write at once, then it learns the new size from the first GETATTR without a write
- * in front of it.
+ * in front of it. Alternatives: docs/decisions/014-fewer-requests-for-a-write.md.
  */
 
 /** Replies with which the kernel surely learns of a change by somebody else. */
