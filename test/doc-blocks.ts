@@ -19,7 +19,7 @@ export const pages = ["MOUNTING", "DOVECOT", "POSTFIX", "MUTT", "PERMISSIONS", "
 
 const docs = dirname(sourcePath("docs/HINTS.md"));
 
-/** Every page of docs/ and the two above it, by its path from the top of the source tree. */
+/** Every page of docs/ and the one above it, by its path from the top of the source tree. */
 export function allPages(): string[] {
   const inside = readdirSync(docs).filter((name) => name.endsWith(".md"));
   const decisions = readdirSync(join(docs, "decisions")).filter((name) => name.endsWith(".md"));

@@ -63,6 +63,29 @@ t.test("links between the pages lead to a file and a heading", async (t) => {
   }
 });
 
+t.test("README.md leads to every page", async (t) => {
+  const text = readFileSync(sourcePath("README.md"), "utf8");
+  const own = allPages().filter((page) => /^docs\/[^/]+$/.test(page));
+  t.ok(own.length >= 15);
+  for (const page of own) t.ok(text.includes(`](${page})`), page);
+});
+
+t.test("a decision is called by its number, which no other has", async (t) => {
+  const numbers = new Map<string, string>();
+  for (const page of allPages()) {
+    const text = readFileSync(sourcePath(page), "utf8");
+    for (const [link, number, name] of text.matchAll(/\[decision (\d+)\]\(\S*\/(\S+)\)/g)) {
+      t.ok(name!.startsWith(`${number}-`), `${page}: ${link}`);
+    }
+    const [, number] = /^docs\/decisions\/(\d{3})-/.exec(page) ?? [];
+    if (number === undefined) continue;
+    t.equal(numbers.get(number), undefined, page);
+    numbers.set(number, page);
+    t.ok(text.startsWith(`# ${number}: `), page);
+  }
+  t.ok(numbers.size >= 14);
+});
+
 t.test("every block of configuration is of a kind that is checked", async (t) => {
   const checked = ["dovecot", "postfix", "fstab", "systemd", "toml", "muttrc", "procmailrc"];
   const shown = ["sh", "text"];
