@@ -208,6 +208,35 @@ t.test("another process's lock behind the caller's own is seen too", async (t) =
   t.match(await harness.request(remove), { reason: "locked" });
 });
 
+t.test(
+  "another process's read lock refuses them beside the caller's own, whoever was first",
+  async (t) => {
+    const a = harness.fileAt("a", "0123456789");
+    const range = { path: "a", offset: 0, length: 1 };
+    const requests = [
+      { op: "remove", ...range },
+      { op: "share", from: range, to: { path: "a" } },
+    ];
+    for (const flavor of ["posix", "flock"] as const) {
+      for (const order of [
+        [ROOT_CALLER.pid, 99],
+        [99, ROOT_CALLER.pid],
+      ] as const) {
+        for (const pid of order) harness.lock(a, "read", pid, flavor);
+        const before = harness.picture();
+        for (const request of requests) {
+          const reply = await harness.request(request);
+          t.match(reply, { error: "EBUSY", reason: "locked", path: "a" }, `${flavor} ${order}`);
+        }
+        t.strictSame(harness.picture(), before);
+        harness.lock(a, "unlock", 99, flavor);
+        for (const request of requests) t.match(await harness.request(request), { ok: true });
+        harness.lock(a, "unlock", ROOT_CALLER.pid, flavor);
+      }
+    }
+  },
+);
+
 t.test("a dotlock of another user refuses them, the caller's own does not", async (t) => {
   harness.fileAt("a", "0123456789", 0o600, ALICE);
   harness.fileAt("a.lock", "", 0o600, ALICE);

@@ -2,14 +2,13 @@
  * The operations `share` and `remove`: ranges of files given to another file or taken out, without the
  * bytes being read or written.
  *
- * They change a file as write(2) does, for a caller who should hold a lock: another process's write
- * lock, or another user's dotlock, refuses them.
+ * They change a file as write(2) does, for a caller who should hold a lock: another process's lock, for
+ * reading too, or another user's dotlock, refuses them.
  */
 import type { Time } from "../attributes.ts";
 import { S_ISGID, S_ISUID } from "../attributes.ts";
 import { dotlockOf } from "../delivery/dotlock.ts";
 import { FILE_SIZE_MAX } from "../files/limits.ts";
-import type { LockTable } from "../locks/table.ts";
 import { MAY_READ, MAY_WRITE, mayAccess } from "../permissions.ts";
 import type { Change, Extent } from "../store/change.ts";
 import type { Inode } from "../store/inode.ts";
@@ -173,32 +172,7 @@ function isLockedByOthers(
 ): boolean {
   const { inode, parent, name } = file;
   const { opener } = requester;
-  if (isLockedInFileByOthers(context.locks, inode.ino, opener.processId)) return true;
+  if (context.locks.hasLocksOfOthers(inode.ino, opener.processId)) return true;
   const dotlock = dotlockOf(context.store, parent, name, inode, now.sec);
   return dotlock !== undefined && dotlock.uid !== opener.uid;
-}
-
-/** No lock owner that a kernel gives: a writer that is in conflict with every lock. */
-const NOBODY = -1n;
-const END = Number.MAX_SAFE_INTEGER;
-
-function isLockedInFileByOthers(locks: LockTable, ino: number, processId: number): boolean {
-  if (!locks.hasLocks(ino)) return false;
-  for (const flavor of ["posix", "flock"] as const) {
-    for (let start = 0; start < END;) {
-      const lock = locks.getLock(ino, {
-        owner: NOBODY,
-        handle: 0,
-        flavor,
-        type: "write",
-        start,
-        end: END,
-        pid: 0,
-      });
-      if (lock === undefined) break;
-      if (lock.pid !== processId) return true;
-      start = lock.end + 1;
-    }
-  }
-  return false;
 }

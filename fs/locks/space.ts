@@ -40,6 +40,14 @@ export class LockSpace {
     return this.conflicts(request).next().done === true;
   }
 
+  /** Whether there is a lock that was not set by this process. Read locks overlap, so each is looked at. */
+  hasLocksOfOthers(pid: number): boolean {
+    for (const locks of this.#owners.values()) {
+      if (locks.some((lock) => lock.pid !== pid)) return true;
+    }
+    return false;
+  }
+
   plan(request: LockRequest): RangePlan {
     const { owner, type, start, end, pid, handle } = request;
     const locks = this.#owners.get(owner) ?? [];

@@ -96,6 +96,13 @@ export class LockTable {
     return inode !== undefined && isLocked(inode);
   }
 
+  /** Whether a process other than this one holds a lock, of either kind and on any byte. */
+  hasLocksOfOthers(ino: number, pid: number): boolean {
+    const inode = this.#inodes.get(ino);
+    if (inode === undefined) return false;
+    return inode.posix.hasLocksOfOthers(pid) || inode.flock.hasLocksOfOthers(pid);
+  }
+
   /** F_GETLK: of the locks in the way, the one that begins first. */
   getLock(ino: number, request: LockRequest): LockRange | undefined {
     const inode = this.#inodes.get(ino);
