@@ -1,8 +1,10 @@
 /** The requests of the herald's process (fs/kernel/herald/requests.ts), spoken to the protocol. */
+import { mock } from "node:test";
 import t from "tap";
 import { ENOENT, EPERM, ESTALE } from "../base/errno.ts";
 import { entryOut, openFlag, openOut, writeOut } from "../fs/kernel/abi.ts";
 import { Herald } from "../fs/kernel/herald/herald.ts";
+import { TICK_MS } from "../fs/kernel/herald/queue.ts";
 import { heraldNode } from "../fs/kernel/herald/requests.ts";
 import { handleOf, nodeOf, Speaker, text, u32, u64 } from "./kernel-requests.ts";
 
@@ -102,6 +104,25 @@ t.test("nobody else finds the file", async (t) => {
   t.equal(speaker.ask("GETATTR", heraldNode, [Buffer.alloc(16)]).error, 0);
   herald.pid = pid;
   t.equal(nodeOf(speaker.ask("LOOKUP", heraldNode, [text("next")])), node, "its turn was kept");
+});
+
+t.test("a change while it is paused starts no process; it is told of afterwards", async (t) => {
+  mock.timers.enable({ apis: ["setInterval"] });
+  t.teardown(() => mock.timers.reset());
+  const { herald, node } = setUp(t);
+  const none = herald.pid;
+  await herald.pause();
+  herald.changed(node);
+  mock.timers.tick(100 * TICK_MS);
+  t.equal(herald.pid, none);
+  herald.resume();
+  mock.timers.tick(TICK_MS);
+  t.not(herald.pid, none);
+  await herald.pause();
+  t.equal(herald.pid, none);
+  herald.changed(node);
+  mock.timers.tick(100 * TICK_MS);
+  t.equal(herald.pid, none);
 });
 
 t.test("a file that the kernel has forgotten or that cannot be opened is given up", async (t) => {

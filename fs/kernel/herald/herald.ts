@@ -13,6 +13,7 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { assert } from "../../../base/assert.ts";
 import { isErrno } from "../../../base/errno.ts";
 import { isRegular } from "../../attributes.ts";
 import type { Operations } from "../../operations.ts";
@@ -79,7 +80,7 @@ export class Herald {
   /** The kernel knows the file, which has other bytes now and no system call wrote them. */
   changed(ino: number): void {
     this.#queue.changed(ino);
-    this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
+    if (!this.#isPaused) this.#startTicks();
   }
 
   /** The file whose watchers are to be told; 0: none now. */
@@ -106,7 +107,7 @@ export class Herald {
     return true;
   }
 
-  /** Resolves when the process is gone. No other is started. */
+  /** Resolves when the process is gone. No other is started, whatever changes, until resume(). */
   async pause(): Promise<void> {
     this.#isPaused = true;
     clearInterval(this.#timer);
@@ -127,7 +128,11 @@ export class Herald {
   /** After a pause: what has changed meanwhile is told of now. */
   resume(): void {
     this.#isPaused = false;
-    if (!this.#queue.isIdle) this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
+    if (!this.#queue.isIdle) this.#startTicks();
+  }
+
+  #startTicks(): void {
+    this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
   }
 
   #canBeWatched(ino: number): boolean {
@@ -164,6 +169,7 @@ export class Herald {
 
   /** In a session of its own: an interrupt from a terminal is for the server. */
   #start(now: number): void {
+    assert(!this.#isPaused, "no process is started while there is to be none");
     const { directory, device } = this.#options;
     const path = join(directory, HERALD_NAME, heraldFile);
     // By its built name: a URL is not rewritten by the compiler.
