@@ -1,7 +1,7 @@
 /** The requests of the herald's process (fs/kernel/herald/requests.ts), spoken to the protocol. */
 import { mock } from "node:test";
 import t from "tap";
-import { ENOENT, EPERM, ESTALE } from "../base/errno.ts";
+import { ENODATA, ENOENT, EPERM, ESTALE } from "../base/errno.ts";
 import { entryOut, openFlag, openOut, writeOut } from "../fs/kernel/abi.ts";
 import { Herald } from "../fs/kernel/herald/herald.ts";
 import { TICK_MS } from "../fs/kernel/herald/queue.ts";
@@ -104,6 +104,25 @@ t.test("nobody else finds the file", async (t) => {
   t.equal(speaker.ask("GETATTR", heraldNode, [Buffer.alloc(16)]).error, 0);
   herald.pid = pid;
   t.equal(nodeOf(speaker.ask("LOOKUP", heraldNode, [text("next")])), node, "its turn was kept");
+});
+
+t.test("the directory has no extended attributes, whoever asks", async (t) => {
+  const { speaker, herald } = setUp(t);
+  const asking = (size: number): Buffer => Buffer.concat([u32(size), u32(0)]);
+  for (const asker of [pid + 1, pid]) {
+    herald.pid = asker;
+    const name = text("security.selinux");
+    for (const size of [0, 255]) {
+      t.equal(speaker.ask("GETXATTR", heraldNode, [asking(size), name]).error, ENODATA);
+    }
+    const length = speaker.ask("LISTXATTR", heraldNode, [asking(0)]);
+    t.equal(length.error, 0);
+    t.equal(length.body.readUInt32LE(0), 0);
+    const names = speaker.ask("LISTXATTR", heraldNode, [asking(255)]);
+    t.equal(names.error, 0);
+    t.equal(names.body.length, 0);
+    t.equal(speaker.ask("SETXATTR", heraldNode, [Buffer.alloc(128)]).error, EPERM);
+  }
 });
 
 t.test("a change while it is paused starts no process; it is told of afterwards", async (t) => {

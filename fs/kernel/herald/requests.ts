@@ -10,13 +10,14 @@
  *
  * RELEASE comes from no process (pid 0) and finds no open file of this handle.
  */
-import { ENOENT, EPERM, ESTALE, isErrno } from "../../../base/errno.ts";
+import { ENODATA, ENOENT, EPERM, ESTALE, isErrno } from "../../../base/errno.ts";
 import type { Errno } from "../../../base/errno.ts";
 import { S_IFDIR } from "../../attributes.ts";
 import type { Attributes } from "../../attributes.ts";
 import {
   attrOut,
   entryOut,
+  getxattrIn,
   opcode,
   openFlag,
   openOut,
@@ -29,7 +30,7 @@ import { whenDone } from "../outcome.ts";
 import type { Handler } from "../outcome.ts";
 import type { Reply } from "../reply.ts";
 import { getattr, settledAttributes } from "../requests/attributes.ts";
-import { getxattr } from "../requests/xattrs.ts";
+import { encodeList, getxattr } from "../requests/xattrs.ts";
 import type { Session } from "../session.ts";
 
 export const heraldFile = "next";
@@ -119,13 +120,21 @@ const write: Handler = (session, request, reply) => {
   return writeOut.sizeof;
 };
 
+/** ls(1) and others ask for them before they open anything. The files are asked as ever. */
+const attribute: Handler = (session, request, reply) =>
+  request.node === heraldNode ? ENODATA : getxattr(session, request, reply);
+
+const attributeNames: Handler = (_session, request, reply) =>
+  request.node === heraldNode ? encodeList(reply, [], request.u32(getxattrIn.size)) : EPERM;
+
 const nothing: Handler = () => 0;
 const refuse: Handler = () => EPERM;
 
 const handlers: ReadonlyMap<number, Handler> = new Map([
   [opcode.LOOKUP, lookup],
   [opcode.GETATTR, attributes],
-  [opcode.GETXATTR, getxattr],
+  [opcode.GETXATTR, attribute],
+  [opcode.LISTXATTR, attributeNames],
   [opcode.OPEN, open],
   [opcode.WRITE, write],
   [opcode.FLUSH, nothing],

@@ -19,6 +19,11 @@ function encodeValue(reply: Reply, value: Buffer, size: number): number {
   return 0;
 }
 
+export function encodeList(reply: Reply, names: readonly string[], size: number): number {
+  const list = Buffer.from(names.map((name) => `${name}\0`).join(""), "latin1");
+  return encodeValue(reply, list, size);
+}
+
 export const getxattr: Handler = (session, request, reply) => {
   const name = request.name(getxattrIn.sizeof);
   if (name === undefined) return EINVAL;
@@ -30,8 +35,7 @@ export const getxattr: Handler = (session, request, reply) => {
 export const listxattr: Handler = (session, request, reply) => {
   const names = session.operations.listXattr(request.node);
   if (isErrno(names)) return names;
-  const list = Buffer.from(names.map((name) => `${name}\0`).join(""), "latin1");
-  return encodeValue(reply, list, request.u32(getxattrIn.size));
+  return encodeList(reply, names, request.u32(getxattrIn.size));
 };
 
 export const setxattr: Handler = (session, request) => {
