@@ -21,14 +21,17 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set(
 /** mount(8) keeps them for itself in newer versions: systemd.mount(5), comments. */
 const COMMENT = /^(?:x-|X-|comment=)/;
 
-const REFUSED: Readonly<Record<string, string>> = {
-  remount: "a spool cannot be remounted; unmount it, and mount it again",
-  ro: "a spool takes deliveries and is mounted read-write",
-  suid: "a spool is always mounted nosuid",
-  dev: "a spool is always mounted nodev",
-  sync: "fsync(2) and deliveries are on the disk at once, all else within 5 seconds",
-  dirsync: "fsync(2) and deliveries are on the disk at once, all else within 5 seconds",
-};
+const REMOUNT = "a spool cannot be remounted; unmount it, and mount it again";
+const IN_TIME = "fsync(2) and deliveries are on the disk at once, all else within 5 seconds";
+
+const REFUSED: ReadonlyMap<string, string> = new Map([
+  ["remount", REMOUNT],
+  ["ro", "a spool takes deliveries and is mounted read-write"],
+  ["suid", "a spool is always mounted nosuid"],
+  ["dev", "a spool is always mounted nodev"],
+  ["sync", IN_TIME],
+  ["dirsync", IN_TIME],
+]);
 
 /** They let users mount, and a spool mounted by a user is another thing (`onespool mount`, fuse-native). */
 const FOR_USERS: ReadonlySet<string> = new Set(["user", "users", "owner", "group"]);
@@ -48,10 +51,10 @@ export function parseHelperOptions(values: readonly string[], sloppy: boolean): 
   const options: string[] = [];
   const settings = values.flatMap((value) => value.split(","));
   // mount(8) puts what the mount has before what it shall have: the first one is not the cause.
-  if (settings.includes("remount")) throw new UsageFailure(`-o remount: ${REFUSED["remount"]}`);
+  if (settings.includes("remount")) throw new UsageFailure(`-o remount: ${REMOUNT}`);
   for (const setting of settings) {
     const [name = "", ...rest] = setting.split("=");
-    const refusal = REFUSED[setting];
+    const refusal = REFUSED.get(setting);
     if (setting === "" || WITHOUT_EFFECT.has(setting) || COMMENT.test(setting)) continue;
     if (refusal !== undefined) throw new UsageFailure(`-o ${setting}: ${refusal}`);
     if (FOR_USERS.has(name)) {

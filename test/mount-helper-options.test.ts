@@ -42,4 +42,10 @@ t.test("unknown options are refused, and passed over when mount -s asks for it",
     message: "-o colour=red: a spool has no such mount option",
   });
   t.same(parseHelperOptions(["rw,colour=red"], true), { binding: "auto", options: [] });
+  for (const name of ["constructor", "toString", "__proto__"]) {
+    t.throws(() => parseHelperOptions([name], false), {
+      message: `-o ${name}: a spool has no such mount option`,
+    });
+    t.same(parseHelperOptions([name], true), { binding: "auto", options: [] });
+  }
 });
