@@ -55,13 +55,6 @@ export class ExtentNode extends Row {
     return this.#packedCount + this.#loose.length / (this.leaf ? EXTENT_WIDTH : CHILD_WIDTH);
   }
 
-  #unpack(): void {
-    if (this.#packedCount === 0) return;
-    this.#loose = this.items as number[];
-    this.#packed = "";
-    this.#packedCount = 0;
-  }
-
   /** All entries; a packed leaf stays packed, so the list is not to be changed. */
   get items(): readonly number[] {
     if (this.#packedCount === 0) return this.#loose;
@@ -212,6 +205,13 @@ export class ExtentNode extends Row {
     node.#packedCount = count;
     node.#packed = from.rawText(from.left);
     return node;
+  }
+
+  #unpack(): void {
+    if (this.#packedCount === 0) return;
+    this.#loose = this.items as number[];
+    this.#packed = "";
+    this.#packedCount = 0;
   }
 }
 
