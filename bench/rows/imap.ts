@@ -140,9 +140,8 @@ async function compare(
   mailbox: string,
 ): Promise<void> {
   if (plain.fetchedBytes !== spool.fetchedBytes) {
-    throw new Error(
-      `${mailbox}: ${plain.fetchedBytes} bytes fetched from the plain file, ${spool.fetchedBytes} from the mount`,
-    );
+    const ofPlain = `${plain.fetchedBytes} bytes fetched from the plain file`;
+    throw new Error(`${mailbox}: ${ofPlain}, ${spool.fetchedBytes} from the mount`);
   }
   if ((await sides.plain.digest(mailbox)) !== (await sides.spool.digest(mailbox))) {
     throw new Error(`${mailbox} is not the same on the mount and as a plain file afterwards`);
@@ -178,9 +177,10 @@ function figures(
   }
   const ours = of("spool", totalMs);
   const values = of("plain", totalMs);
+  const mebibytes = (mailboxBytes / 2 ** 20).toFixed(1);
   const total: Figure = {
     row: `${ROW}, total`,
-    work: `all steps with a mailbox of ${sizes.imapMessages} messages, ${(mailboxBytes / 2 ** 20).toFixed(1)} MiB`,
+    work: `all steps with a mailbox of ${sizes.imapMessages} messages, ${mebibytes} MiB`,
     unit: "ms",
     ours,
     plain: { name: "plain file", values },
@@ -194,7 +194,9 @@ function figures(
 function describeWrites({ writes, bytes }: WriteCounts, moreMs: number): string {
   if (writes === 0) return "no WRITEs reach the spool";
   const whole = (value: number): string => value.toLocaleString("en-US");
-  return `${whole(writes)} WRITEs of ${whole(bytes)} bytes in all; over the plain file's time ${formatNumber((moreMs * 1000) / writes)} µs for each`;
+  const moreUs = formatNumber((moreMs * 1000) / writes);
+  const all = `${whole(writes)} WRITEs of ${whole(bytes)} bytes in all`;
+  return `${all}; over the plain file's time ${moreUs} µs for each`;
 }
 
 function describeSession(session: Session): string {
