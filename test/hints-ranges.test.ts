@@ -226,7 +226,11 @@ t.test(
         const before = harness.picture();
         for (const request of requests) {
           const reply = await harness.request(request);
-          t.match(reply, { error: "EBUSY", reason: "locked", path: "a" }, `${flavor} ${order}`);
+          t.match(
+            reply,
+            { error: "EBUSY", reason: "locked", path: "a" },
+            `${flavor} ${order.join()}`,
+          );
         }
         t.strictSame(harness.picture(), before);
         harness.lock(a, "unlock", 99, flavor);
