@@ -15,9 +15,14 @@ import {
   writeMailbox,
   type Site,
 } from "./import-tree.ts";
+import { randomFrom } from "./movers.ts";
 
 const skip = noKernelBinding();
 const isLong = process.env["ONESPOOL_LONG"] === "1";
+const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
+t.comment(
+  `seed ${seed}: SEED=${seed} node dist/test/import-kill.test.js kills after the same times`,
+);
 t.setTimeout(isLong ? 1_800_000 : 280_000);
 
 function startImport(...args: string[]): ChildProcess {
@@ -59,6 +64,7 @@ for (const share of [[], ["--share"]]) {
       const before = await snapshot(source);
       const wanted = contentsOf(before);
       const end = await served(t, place);
+      const random = randomFrom(seed + share.length);
       let killed = 0;
       let most = 0;
       for (let round = 0; round < (isLong ? 40 : 4); round++) {
@@ -67,7 +73,7 @@ for (const share of [[], ["--share"]]) {
         child.stdout!.resume();
         child.stderr!.resume();
         // Node needs some time before anything happens.
-        await Promise.race([exited, sleep(150 + Math.random() * 900)]);
+        await Promise.race([exited, sleep(150 + random() * 900)]);
         child.kill("SIGKILL");
         const [code] = (await exited) as [number | null];
         if (code === null) killed++;

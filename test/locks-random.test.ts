@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import t from "tap";
 import { onespool } from "./cli-process.ts";
+import { randomFrom } from "./movers.ts";
 import { environmentOf, missingProgram, prepared, run } from "./system/command.ts";
 import { Dovecot, missingDovecot } from "./system/dovecot.ts";
 import { LockSite, type Way } from "./system/lock-site.ts";
@@ -23,6 +24,8 @@ import { mailText } from "./system/numbered-mail.ts";
 import { sourcePath } from "./system/source.ts";
 
 const durationMs = process.env["ONESPOOL_LONG"] === "1" ? 300_000 : 20_000;
+const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
+t.comment(`seed ${seed}: SEED=${seed} node dist/test/locks-random.test.js has the same pauses`);
 t.setTimeout(durationMs + 150_000);
 const skip =
   missingForServer() ?? missingDovecot() ?? missingProgram("mutt", "procmail", "python3");
@@ -43,12 +46,13 @@ class Ledger {
 }
 
 async function deliverAll(site: LockSite, ways: readonly Way[], ledger: Ledger): Promise<void> {
+  const random = randomFrom(seed + ways.length);
   for (let n = 0; !ledger.isDone; n++) {
     const box = Object.values(boxes)[n % 3]!;
     const id = `${ways.join("")}-${n}${suffixes[n % suffixes.length]!}`;
     await site.deliver(ways[n % ways.length]!, id, box);
     ledger.acknowledged[box]!.push(id);
-    await sleep(Math.random() * 40);
+    await sleep(random() * 40);
   }
 }
 
