@@ -9,7 +9,7 @@ import {
   readKeywordLetters,
   readMessageName,
 } from "../cli/import/maildir-name.ts";
-import { decide, formatMark, parseMark } from "../cli/import/mark.ts";
+import { decide, formatMark, originOf, parseMark } from "../cli/import/mark.ts";
 import { MessageCounter, MessageCutter, type Piece } from "../cli/import/messages.ts";
 import { isDotlock, isIndex } from "../cli/import/names.ts";
 import { digestOf, PartTable } from "../cli/import/part-table.ts";
@@ -92,20 +92,33 @@ t.test("what is there already is replaced only as long as nothing can be lost", 
   const old = { size: 10n, mtimeNs: 5n };
   const grown = { size: 20n, mtimeNs: 6n };
   const used = { size: 15n, mtimeNs: 9n };
-  const mark = { source: old, target: old };
-  t.equal(decide(old, old, undefined), "done");
-  t.equal(decide(grown, old, undefined), "extend");
-  t.equal(decide(old, used, mark), "done", "the source is as it was when it was taken");
-  t.equal(decide(grown, old, mark), "replace");
-  t.equal(decide(grown, used, mark), "extend");
-  t.strictSame(parseMark(formatMark({ source: old, target: grown })), {
-    source: old,
-    target: grown,
-  });
-  const before1970 = { source: { size: 0n, mtimeNs: -5n }, target: old };
+  const origin = originOf("a/b");
+  const mark = { source: old, target: old, origin };
+  t.equal(decide(old, old, undefined, origin), "done");
+  t.equal(decide(grown, old, undefined, origin), "extend");
+  t.equal(decide(old, used, mark, origin), "done", "the source is as it was when it was taken");
+  t.equal(decide(grown, old, mark, origin), "replace");
+  t.equal(decide(grown, used, mark, origin), "extend");
+  for (const mailbox of [mark, { source: old, target: grown, origin }]) {
+    t.strictSame(parseMark(formatMark(mailbox)), mailbox);
+  }
+  const before1970 = { source: { size: 0n, mtimeNs: -5n }, target: old, origin: undefined };
   t.strictSame(parseMark(formatMark(before1970)), before1970);
-  for (const text of ["", "1 2 3", "2 1 1 1 1", "1 1 1 1 1 1", "1 x 1 1 1"]) {
+  t.equal(formatMark(before1970).toString(), "1 0 -5 10 5", "as earlier versions wrote it");
+  const wrong = ["", "1 2 3", "2 1 1 1 1", "1 1 1 1 1 1", "1 x 1 1 1", `1 1 1 1 1 ${origin}`];
+  for (const text of wrong) {
     t.equal(parseMark(Buffer.from(text)), undefined);
+  }
+});
+
+t.test("a mailbox that has come from another source is neither done nor replaced", async (t) => {
+  const state = { size: 10n, mtimeNs: 5n };
+  const grown = { size: 20n, mtimeNs: 6n };
+  const mark = { source: state, target: state, origin: originOf("A") };
+  for (const source of [state, grown]) {
+    t.equal(decide(source, state, mark, originOf(".A")), "foreign");
+    t.not(decide(source, state, { ...mark, origin: undefined }, originOf(".A")), "foreign");
+    t.not(decide(source, state, mark, undefined), "foreign");
   }
 });
 

@@ -14,22 +14,27 @@ import { endTemporary, makeTemporary, type Temporary } from "./temporary.ts";
 
 const ATTEMPTS_MAX = 3;
 
-/** Throws Skip when it was not taken. `path`: in the target. */
+export const FOREIGN = "its mailbox in the spool has come from another source; left as it is";
+
+/** Throws Skip when it was not taken. `path`: in the target. `origin`: see Mark. */
 export async function importMailbox(
   context: ImportContext,
   source: MailboxSource,
   path: string,
+  origin: string | undefined,
 ): Promise<void> {
   const { report, options } = context;
   const existing = await openExisting(join(context.target, path));
   try {
     const state = await fromSource(() => source.look());
-    const decision = existing === undefined ? "new" : decide(state, existing.stats, existing.mark);
+    const decision =
+      existing === undefined ? "new" : decide(state, existing.stats, existing.mark, origin);
     if (options.isLearning) {
       const isOfImport = decision === "done" || decision === "replace";
       if (isOfImport) await learnExisting(context, existing!, path);
       return;
     }
+    if (decision === "foreign") throw new Skip("refused", FOREIGN);
     if (decision === "done") {
       report.unchanged++;
       return;
@@ -37,7 +42,7 @@ export async function importMailbox(
     if (options.isDry) {
       report.bytes += source.isMaildir ? 0 : Number(state.size);
       if (source.isMaildir) report.messages += Number(state.size);
-    } else await take(context, source, path, existing, decision === "extend");
+    } else await take(context, { source, origin }, path, existing, decision === "extend");
     if (decision === "new") report.taken++;
     else report.updated++;
     if (source.isMaildir) report.maildirs++;
@@ -57,9 +62,14 @@ async function learnExisting(
   await sharing.learn(file, sharing.begin(join(hintTarget, path)), Number(stats.size));
 }
 
+interface Given {
+  readonly source: MailboxSource;
+  readonly origin: string | undefined;
+}
+
 async function take(
   context: ImportContext,
-  source: MailboxSource,
+  { source, origin }: Given,
   path: string,
   existing: Existing | undefined,
   mustBeContained: boolean,
@@ -69,7 +79,13 @@ async function take(
     const { sharedRanges, sharedBytes } = report;
     const opened = await fromSource(() => source.open());
     try {
-      const copied = await takeOnce(context, opened, path, existing, mustBeContained);
+      const copied = await takeOnce(
+        context,
+        { ...opened, origin },
+        path,
+        existing,
+        mustBeContained,
+      );
       if (copied !== undefined) {
         report.messages += copied.messages;
         report.bytes += copied.size;
@@ -87,10 +103,14 @@ async function take(
   }
 }
 
+interface OpenGiven extends OpenSource {
+  readonly origin: string | undefined;
+}
+
 /** Undefined when the source has changed meanwhile. */
 async function takeOnce(
   context: ImportContext,
-  source: OpenSource,
+  source: OpenGiven,
   path: string,
   existing: Existing | undefined,
   mustBeContained: boolean,
@@ -165,10 +185,11 @@ async function* readable(source: OpenSource): AsyncGenerator<Buffer> {
 }
 
 /** All that has to be true of the file before it has its name, on stable storage. */
-async function finish({ file }: Temporary, source: OpenSource): Promise<void> {
+async function finish({ file }: Temporary, source: OpenGiven): Promise<void> {
   if (source.descriptor !== undefined) await copyXattrs(source.descriptor, file.fd);
   await setAttributes(file, source.attributes);
   const { size, mtimeNs } = await file.stat({ bigint: true });
-  await writeMark(file.fd, { source: source.state, target: { size, mtimeNs } });
+  const { state, origin } = source;
+  await writeMark(file.fd, { source: state, target: { size, mtimeNs }, origin });
   await file.sync();
 }

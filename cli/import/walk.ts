@@ -19,11 +19,11 @@ import type { ImportContext } from "./context.ts";
 import { fromSource, Skip, skipFor } from "./failures.ts";
 import { FileSource } from "./file-source.ts";
 import { openToRead } from "./locked-source.ts";
-import { importMailbox } from "./mailbox.ts";
+import { FOREIGN, importMailbox } from "./mailbox.ts";
 import { folderPath, FOLDERS_SUFFIX } from "./maildir-name.ts";
 import { isMaildir, MaildirSource } from "./maildir-source.ts";
-import { decide } from "./mark.ts";
-import { bytesOf, isDotlock, isIndex, join, TEMPORARY_PREFIX } from "./names.ts";
+import { decide, originOf } from "./mark.ts";
+import { bytesOf, isDotlock, isIndex, join, TEMPORARY_PREFIX, textOf } from "./names.ts";
 import { lstatOrNothing, openExisting } from "./target-file.ts";
 import { removeLeftOvers, temporaryName } from "./temporary.ts";
 import { nodeTimes } from "./times.ts";
@@ -38,6 +38,8 @@ export class Walk {
   readonly #context: ImportContext;
   /** Files of several names, by device and inode: where the first of them went. */
   readonly #linked = new Map<string, string>();
+  /** For each mailbox of the target, the source that this run takes for it. */
+  readonly #claims = new Map<string, string>();
 
   constructor(context: ImportContext) {
     this.#context = context;
@@ -115,18 +117,32 @@ export class Walk {
 
   async #file(path: string, target: string, stats: BigIntStats): Promise<void> {
     const { source, options } = this.#context;
+    this.#claim(path, target);
     const key = stats.nlink > 1n ? `${stats.dev}:${stats.ino}` : undefined;
     const first = key === undefined ? undefined : this.#linked.get(key);
     if (first !== undefined) {
-      await this.#hardLink(first, target, stats);
+      await this.#hardLink(first, path, target, stats);
       return;
     }
     const mailbox = new FileSource(path, join(source, path), options.lockWaitMsMax);
-    await importMailbox(this.#context, mailbox, target);
+    // Which of its names comes first may be another one in the next run.
+    const origin = key === undefined ? originOf(path) : undefined;
+    await importMailbox(this.#context, mailbox, target, origin);
     if (key !== undefined) this.#linked.set(key, target);
   }
 
-  async #hardLink(first: string, target: string, stats: BigIntStats): Promise<void> {
+  /** Two sources for one mailbox would overwrite each other: the second one is left out. */
+  #claim(path: string, target: string): void {
+    const other = this.#claims.get(target);
+    if (other === undefined) {
+      this.#claims.set(target, path);
+      return;
+    }
+    const name = other === "" ? "the maildir of the directory itself" : textOf(other);
+    throw new Skip("refused", `would be ${textOf(target)} in the spool, as ${name} is; not taken`);
+  }
+
+  async #hardLink(first: string, path: string, target: string, stats: BigIntStats): Promise<void> {
     const { report, options } = this.#context;
     report.hardLinks++;
     if (options.isDry) return;
@@ -139,10 +155,10 @@ export class Walk {
     }
     await existing.file.close();
     if (existing.stats.ino === (await lstatOrNothing(from))?.ino) return;
-    if (
-      decide({ size: stats.size, mtimeNs: stats.mtimeNs }, existing.stats, existing.mark) ===
-      "extend"
-    ) {
+    const state = { size: stats.size, mtimeNs: stats.mtimeNs };
+    const decision = decide(state, existing.stats, existing.mark, originOf(path));
+    if (decision === "foreign") throw new Skip("refused", FOREIGN);
+    if (decision === "extend") {
       throw new Skip("refused", "has mail or changes that the source does not have; left as it is");
     }
     // Its other name has been brought up to date, by a new file.
@@ -182,9 +198,11 @@ export class Walk {
       else this.#skipInMaildir(join(path, name));
     }
     if (folders === "") await this.#beginDirectory("");
-    await this.#guarded(path, () =>
-      importMailbox(this.#context, new MaildirSource(path, join(source, path)), target),
-    );
+    await this.#guarded(path, () => {
+      this.#claim(path, target);
+      const mailbox = new MaildirSource(path, join(source, path));
+      return importMailbox(this.#context, mailbox, target, originOf(path));
+    });
     if (subfolders.length > 0) await this.#folders(path, folders, subfolders);
   }
 
