@@ -1,5 +1,6 @@
 import t from "tap";
 import fc from "fast-check";
+import { fromSource, Skip, skipFor } from "../cli/import/failures.ts";
 import { asMbox } from "../cli/import/maildir-message.ts";
 import {
   folderPath,
@@ -15,6 +16,8 @@ import { isDotlock, isIndex } from "../cli/import/names.ts";
 import { digestOf, PartTable } from "../cli/import/part-table.ts";
 import { PART_BYTES_MIN, partsOf } from "../cli/import/parts.ts";
 import { epochText } from "../cli/import/times.ts";
+import { ChannelError } from "../fs/hints/channel.ts";
+import { HintError } from "../fs/hints/client.ts";
 
 t.test("a name in a maildir tells time, order and flags", async (t) => {
   t.match(readMessageName("1204680122.M27c448P2.host,S=1234:2,FS"), {
@@ -121,6 +124,51 @@ t.test("a mailbox that has come from another source is neither done nor replaced
     t.not(decide(source, state, mark, undefined), "foreign");
   }
 });
+
+function systemError(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}
+
+t.test("an error ends the import only if the next file would meet it as well", async (t) => {
+  for (const code of ["ESPIPE", "EACCES", "EINVAL", "ENAMETOOLONG", "Unknown system error -117"]) {
+    t.match(skipFor(systemError(code)), { reason: "failed" }, code);
+  }
+  t.match(skipFor(new HintError("EINVAL", "badRange", undefined, "a range")), { name: "Skip" });
+  const ofAll = [
+    ...["ENOSPC", "EDQUOT", "EIO", "EROFS", "ENOTCONN", "ENODEV", "ESHUTDOWN"].map(systemError),
+    systemError("Unknown system error -122"),
+    new ChannelError("EOF", true, "the conversation broke off"),
+    new HintError("ENOSPC", "storeFull", undefined, "the store is full"),
+  ];
+  for (const error of ofAll) t.throws(() => skipFor(error), error, error.message);
+  await t.rejects(
+    fromSource(() => Promise.reject(systemError("EIO"))),
+    { name: "Skip" },
+  );
+});
+
+t.test(
+  "a fault of this program and an interruption are no reason to leave a file out",
+  async (t) => {
+    const faults = [
+      new TypeError("x is undefined"),
+      Object.assign(new TypeError("argument"), { code: "ERR_INVALID_ARG_TYPE" }),
+      AbortSignal.abort().reason as Error,
+      Object.assign(new Error("aborted"), { name: "AbortError", code: "ABORT_ERR" }),
+    ];
+    for (const error of faults) {
+      t.throws(() => skipFor(error), error);
+      await t.rejects(
+        fromSource(() => {
+          throw error;
+        }),
+        error,
+      );
+    }
+    const skip = new Skip("busy", "changes");
+    t.equal(skipFor(skip), skip);
+  },
+);
 
 t.test("names that are not mail", async (t) => {
   const names = new Set(["bob", "bob.lock", "x.lock"]);

@@ -77,3 +77,31 @@ t.test("a source with several names may lose one of them", { skip }, async (t) =
   t.equal(again.code, 0);
   t.match(JSON.parse(again.stdout), { hardLinks: 1, skippedCount: 0 });
 });
+
+t.test(
+  "a name that the top of a spool reserves is refused, and the others come in",
+  { skip },
+  async (t) => {
+    const place = site(t);
+    const { source, mountpoint } = place;
+    await served(t, place);
+    for (const name of [".onespool", "bob"]) writeMailbox(join(source, name), userMailbox(1, 2));
+    mkdirSync(join(source, ".onespool-herald"));
+    const first = await importing("--json", source, mountpoint);
+    t.equal(first.code, 1);
+    t.match(
+      first.stderr,
+      "/.onespool: the top directory of a spool cannot have this name; not taken",
+    );
+    t.match(JSON.parse(first.stdout), {
+      taken: 1,
+      skipped: [
+        { path: ".onespool", reason: "refused" },
+        { path: ".onespool-herald", reason: "refused" },
+      ],
+    });
+    const below = await importing("--json", source, join(mountpoint, "below"));
+    t.equal(below.code, 0, "only the top directory reserves them");
+    t.match(JSON.parse(below.stdout), { taken: 2, skippedCount: 0 });
+  },
+);

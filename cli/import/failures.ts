@@ -1,7 +1,6 @@
 /** What keeps a single file from being taken, and what ends the whole import. */
-import { HintError } from "../../fs/hints/client.ts";
 import { ChannelError } from "../../fs/hints/channel.ts";
-import { CommandFailure, reasonOf } from "../failure.ts";
+import { reasonOf } from "../failure.ts";
 import type { Reason } from "./report.ts";
 
 /** One file or directory is left out; the others go on. */
@@ -15,29 +14,40 @@ export class Skip extends Error {
   }
 }
 
-/** Errors of the target that are of one name there, and not of the spool. */
-const ofOneFile: ReadonlySet<string | undefined> = new Set([
-  "EACCES",
-  "EEXIST",
-  "EFBIG",
-  "EISDIR",
-  "ELOOP",
-  "EMLINK",
-  "ENAMETOOLONG",
-  "ENOENT",
-  "ENOTDIR",
-  "ENOTEMPTY",
-  "EPERM",
+/** Errors of the target, or of this process, that the next file would meet as well. */
+const ofAll: ReadonlySet<string> = new Set([
+  "ECONNABORTED",
+  "EDQUOT",
+  "EIO",
+  "EMFILE",
+  "ENFILE",
+  "ENODEV",
+  "ENOMEM",
+  "ENOSPC",
+  "ENOTCONN",
+  "EROFS",
+  "ESHUTDOWN",
+  // EDQUOT, as Node has it.
+  "Unknown system error -122",
 ]);
 
-/** The reason to leave one file out. Throws what concerns all of them. */
+/**
+ * The name of an errno; those that Node has no name for are numbers. Its own codes (ERR_…, ABORT_ERR) tell of this program
+ * and not of a file.
+ */
+const ERRNO = /^(?:E[A-Z0-9]+|Unknown system error -\d+)$/;
+
+function errnoOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code } = error as NodeJS.ErrnoException;
+  return typeof code === "string" && ERRNO.test(code) ? code : undefined;
+}
+
+/** The reason to leave one file out. Throws what concerns all of them, and faults of this program. */
 export function skipFor(error: unknown): Skip {
   if (error instanceof Skip) return error;
-  if (!(error instanceof Error) || error instanceof CommandFailure) throw error;
-  const { code } = error as NodeJS.ErrnoException;
-  if (error instanceof HintError || error instanceof ChannelError || !ofOneFile.has(code)) {
-    throw error;
-  }
+  const errno = errnoOf(error);
+  if (error instanceof ChannelError || errno === undefined || ofAll.has(errno)) throw error;
   return new Skip("failed", reasonOf(error));
 }
 
@@ -46,7 +56,7 @@ export async function fromSource<T>(step: () => T | Promise<T>): Promise<T> {
   try {
     return await step();
   } catch (error) {
-    if (error instanceof Skip) throw error;
+    if (error instanceof Skip || errnoOf(error) === undefined) throw error;
     throw new Skip("failed", reasonOf(error));
   }
 }

@@ -14,6 +14,8 @@ import {
   rename,
   symlink,
 } from "node:fs/promises";
+import { isReservedName } from "../../fs/files/control.ts";
+import { ROOT_INO } from "../../fs/files/inodes.ts";
 import { attributesOf, copyXattrs, setAttributes } from "./attributes.ts";
 import type { ImportContext } from "./context.ts";
 import { fromSource, Skip, skipFor } from "./failures.ts";
@@ -104,6 +106,9 @@ export class Walk {
     }
     const path = join(from, name);
     const target = join(to, name);
+    if (this.#context.hintTarget === "" && to === "" && isReservedName(ROOT_INO, name)) {
+      throw new Skip("refused", "the top directory of a spool cannot have this name; not taken");
+    }
     const stats = await this.#sourceStats(path);
     if (stats.isDirectory()) {
       const names = await this.#namesOf(path);
