@@ -1,6 +1,7 @@
 import t from "tap";
 import { mkdirSync, renameSync, rmSync, utimesSync } from "node:fs";
 import { join } from "node:path";
+import { MESSAGE_BYTES_MAX } from "../cli/import/maildir-message.ts";
 import { noKernelBinding, run } from "./cli-process.ts";
 import { importing, maildir, served, site, userMailbox, writeMailbox } from "./import-tree.ts";
 
@@ -103,5 +104,26 @@ t.test(
     const below = await importing("--json", source, join(mountpoint, "below"));
     t.equal(below.code, 0, "only the top directory reserves them");
     t.match(JSON.parse(below.stdout), { taken: 2, skippedCount: 0 });
+  },
+);
+
+t.test(
+  "a message of a maildir that is too long is named, and nothing of it taken",
+  { skip },
+  async (t) => {
+    const place = site(t);
+    const { source, mountpoint } = place;
+    await served(t, place);
+    for (const name of ["large", "limit"]) oneMessage(join(source, name), name);
+    await run("truncate", "-s", `${MESSAGE_BYTES_MAX + 1}`, join(source, "large/new/7.h"));
+    await run("truncate", "-s", `${MESSAGE_BYTES_MAX}`, join(source, "limit/new/7.h"));
+    const first = await importing("--json", source, mountpoint);
+    t.equal(first.code, 1);
+    const text = "its message 7.h has more than 64 MiB; not taken";
+    t.match(JSON.parse(first.stdout), {
+      taken: 1,
+      skipped: [{ path: "large", reason: "failed", text }],
+    });
+    t.equal((await run("ls", "-A", mountpoint)).stdout, "limit\n");
   },
 );

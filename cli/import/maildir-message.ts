@@ -20,6 +20,9 @@ export interface MaildirMessage extends MboxFlags {
   readonly mailboxKeywords: readonly string[];
 }
 
+/** It is in memory as a whole, several times over while its lines are changed. */
+export const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
+
 const LINE_END = Buffer.from("\n");
 const CRLF = Buffer.from("\r\n");
 

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { attributesOf } from "./attributes.ts";
 import { Skip } from "./failures.ts";
 import { openToRead } from "./locked-source.ts";
-import { asMbox } from "./maildir-message.ts";
+import { asMbox, MESSAGE_BYTES_MAX } from "./maildir-message.ts";
 import {
   inOrderOfDelivery,
   keywordsOf,
@@ -15,7 +15,7 @@ import {
   type MessageName,
 } from "./maildir-name.ts";
 import { isSame, type State } from "./mark.ts";
-import { bytesOf, join } from "./names.ts";
+import { bytesOf, join, textOf } from "./names.ts";
 import type { MailboxSource, OpenSource } from "./source.ts";
 
 const KEYWORDS_FILE = "dovecot-keywords";
@@ -86,8 +86,10 @@ export class MaildirSource implements MailboxSource {
         throw error;
       });
       try {
+        const { size, mtimeMs } = await file.stat();
+        if (size > MESSAGE_BYTES_MAX) throw new Skip("failed", tooLong(message.name));
         const bytes = await file.readFile();
-        const seconds = message.seconds ?? Math.floor((await file.stat()).mtimeMs / 1000);
+        const seconds = message.seconds ?? Math.floor(mtimeMs / 1000);
         yield Buffer.concat(
           asMbox({
             bytes,
@@ -138,6 +140,10 @@ export class MaildirSource implements MailboxSource {
       stats.mtimeNs <= now && now - stats.mtimeNs < BigInt(TICK_MS) * 1_000_000n;
     if ((await this.#directories()).some(isRecent)) await sleep(TICK_MS);
   }
+}
+
+function tooLong(name: string): string {
+  return `its message ${textOf(name)} has more than ${MESSAGE_BYTES_MAX / 2 ** 20} MiB; not taken`;
 }
 
 /** Who may enter the directory may read or write the file as the directory. */
