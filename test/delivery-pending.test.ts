@@ -1,6 +1,6 @@
 import t from "tap";
 import { ENOTEMPTY } from "../base/errno.ts";
-import { DOTLOCK_SECONDS_MAX } from "../fs/delivery/dotlock.ts";
+import { DOTLOCK_SECONDS_MAX } from "../fs/delivery/dotlock-rule.ts";
 import { PENDING_PER_NAME_MAX, pendingLimits } from "../fs/delivery/pending-limits.ts";
 import { ALICE, BOB, exchange, Harness, ROOT, ROOT_CALLER } from "./hints-harness.ts";
 

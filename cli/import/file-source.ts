@@ -3,7 +3,7 @@ import type { BigIntStats } from "node:fs";
 import { lstat } from "node:fs/promises";
 import { attributesOf } from "./attributes.ts";
 import { Skip } from "./failures.ts";
-import { isUnchanged, openUnlocked, settledStat } from "./locked-source.ts";
+import { isUnchanged, openUnlocked, settledStat, type LockWait } from "./locked-source.ts";
 import type { State } from "./mark.ts";
 import { bytesOf } from "./names.ts";
 import type { MailboxSource, OpenSource } from "./source.ts";
@@ -16,12 +16,12 @@ export class FileSource implements MailboxSource {
   readonly path: string;
   readonly isMaildir = false;
   readonly #fullPath: string;
-  readonly #lockWaitMsMax: number;
+  readonly #wait: LockWait;
 
-  constructor(path: string, fullPath: string, lockWaitMsMax: number) {
+  constructor(path: string, fullPath: string, wait: LockWait) {
     this.path = path;
     this.#fullPath = fullPath;
-    this.#lockWaitMsMax = lockWaitMsMax;
+    this.#wait = wait;
   }
 
   async look(): Promise<State> {
@@ -30,7 +30,7 @@ export class FileSource implements MailboxSource {
 
   async open(): Promise<OpenSource> {
     const path = this.#fullPath;
-    const file = await openUnlocked(path, this.#lockWaitMsMax, true);
+    const file = await openUnlocked(path, this.#wait);
     if (file === undefined) throw new Skip("locked", "another program holds a lock on it");
     const stats = await settledStat(file);
     if (!stats.isFile()) {

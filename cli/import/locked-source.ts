@@ -8,11 +8,10 @@ import { constants } from "node:fs";
 import { lstat, open, type FileHandle } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { tryLock } from "fs-native-extensions";
+import { isValidDotlock, type MailboxOwner } from "../../fs/delivery/dotlock-rule.ts";
 import { bytesOf } from "./names.ts";
 
 const { O_NOATIME, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
-/** As the spool itself takes it: an older one was left behind. */
-const DOTLOCK_SECONDS_MAX = 600;
 const POLL_MS = 100;
 /** File times move by ticks of a few milliseconds: a change in the same tick would not show. */
 const TICK_NS = 20_000_000n;
@@ -28,10 +27,11 @@ export async function openToRead(path: string): Promise<FileHandle> {
   }
 }
 
-async function hasDotlock(path: string): Promise<boolean> {
+/** By the rule of the spool itself. */
+async function hasDotlock(path: string, mailbox: MailboxOwner): Promise<boolean> {
   try {
-    const { mtimeMs } = await lstat(bytesOf(`${path}.lock`));
-    return Date.now() - mtimeMs < DOTLOCK_SECONDS_MAX * 1000;
+    const { uid, gid, mtimeMs } = await lstat(bytesOf(`${path}.lock`));
+    return isValidDotlock({ uid, gid, mtimeSec: mtimeMs / 1000 }, mailbox, Date.now() / 1000);
   } catch {
     return false;
   }
@@ -55,21 +55,29 @@ export function tryWriteLock(file: FileHandle): boolean {
   }
 }
 
-/** Undefined when a program has held a lock for the whole time. */
+export interface LockWait {
+  readonly msMax: number;
+  readonly signal: AbortSignal;
+}
+
+/** Undefined when a program has held a lock for the whole time. Rejects when the wait is aborted. */
 export async function openUnlocked(
   path: string,
-  waitMsMax: number,
-  isLockable: boolean,
+  { msMax, signal }: LockWait,
 ): Promise<FileHandle | undefined> {
-  const deadline = Date.now() + waitMsMax;
+  const deadline = Date.now() + msMax;
   for (;;) {
     // Opened anew each time: a program may rename another file to this name under its lock.
     const file = await openToRead(path);
-    if (!isLockable) return file;
-    if (!(await hasDotlock(path)) && tryReadLock(file)) return file;
+    try {
+      if (!(await hasDotlock(path, await file.stat())) && tryReadLock(file)) return file;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
     await file.close();
     if (Date.now() >= deadline) return undefined;
-    await sleep(POLL_MS);
+    await sleep(POLL_MS, undefined, { signal });
   }
 }
 
@@ -88,7 +96,8 @@ export async function isUnchanged(
   file: FileHandle,
   before: BigIntStats,
 ): Promise<boolean> {
-  if (await hasDotlock(path)) return false;
+  const owner = { uid: Number(before.uid), gid: Number(before.gid) };
+  if (await hasDotlock(path, owner)) return false;
   const [now, named] = await Promise.all([
     file.stat({ bigint: true }),
     lstat(bytesOf(path), { bigint: true }).catch(() => undefined),

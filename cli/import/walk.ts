@@ -121,7 +121,7 @@ export class Walk {
   }
 
   async #file(path: string, target: string, stats: BigIntStats): Promise<void> {
-    const { source, options } = this.#context;
+    const { source, options, signal } = this.#context;
     this.#claim(path, target);
     const key = stats.nlink > 1n ? `${stats.dev}:${stats.ino}` : undefined;
     const first = key === undefined ? undefined : this.#linked.get(key);
@@ -129,7 +129,8 @@ export class Walk {
       await this.#hardLink(first, path, target, stats);
       return;
     }
-    const mailbox = new FileSource(path, join(source, path), options.lockWaitMsMax);
+    const wait = { msMax: options.lockWaitMsMax, signal };
+    const mailbox = new FileSource(path, join(source, path), wait);
     // Which of its names comes first may be another one in the next run.
     const origin = key === undefined ? originOf(path) : undefined;
     await importMailbox(this.#context, mailbox, target, origin);

@@ -6,15 +6,7 @@
 import { NAME_LENGTH_MAX } from "../files/limits.ts";
 import { DOTLOCK_SUFFIX } from "../store/apply.ts";
 import type { Store } from "../store/store.ts";
-
-/** A program that holds a dotlock for longer than this has died, as procmail and Dovecot see it. */
-export const DOTLOCK_SECONDS_MAX = 600;
-
-/** Whose dotlocks count, besides root's. */
-export interface MailboxOwner {
-  readonly uid: number;
-  readonly gid: number;
-}
+import { isValidDotlock, type MailboxOwner } from "./dotlock-rule.ts";
 
 /** The mailbox that a dotlock of this name would lock. */
 export function mailboxOfDotlock(name: string): string | undefined {
@@ -27,7 +19,7 @@ export function mayHaveDotlocks(store: Store, parent: number): boolean {
   return store.inode(parent)?.dotlockCount !== 0;
 }
 
-/** `nowSec`: seconds since 1970. A dotlock from further in the future than its life is not valid either. */
+/** `nowSec`: seconds since 1970. */
 export function isDotlocked(
   store: Store,
   parent: number,
@@ -49,8 +41,6 @@ export function dotlockOf(
   if (name.length + DOTLOCK_SUFFIX.length > NAME_LENGTH_MAX) return undefined;
   if (!mayHaveDotlocks(store, parent)) return undefined;
   const lock = store.named(parent, name + DOTLOCK_SUFFIX);
-  if (lock === undefined) return undefined;
-  if (Math.abs(nowSec - lock.mtimeSec) >= DOTLOCK_SECONDS_MAX) return undefined;
-  const counts = lock.uid === 0 || lock.uid === mailbox.uid || lock.gid === mailbox.gid;
-  return counts ? { uid: lock.uid } : undefined;
+  if (lock === undefined || !isValidDotlock(lock, mailbox, nowSec)) return undefined;
+  return { uid: lock.uid };
 }
