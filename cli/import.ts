@@ -1,5 +1,5 @@
 /** `onespool import`: an existing tree of mailboxes comes into a spool. */
-import { realpath, stat } from "node:fs/promises";
+import { lstat, realpath, stat } from "node:fs/promises";
 import { Command } from "commander";
 import { HintError } from "../fs/hints/client.ts";
 import { about, CommandFailure, EXIT_FAILED, reasonOf, UsageFailure } from "./failure.ts";
@@ -8,7 +8,7 @@ import { join, textOf } from "./import/names.ts";
 import { Report } from "./import/report.ts";
 import { Sharing } from "./import/sharing.ts";
 import { openTarget, type Target } from "./import/target.ts";
-import { makeTemporary } from "./import/temporary.ts";
+import { TemporaryDirectory } from "./import/temporary.ts";
 import { Walk } from "./import/walk.ts";
 import { Progress } from "./progress.ts";
 import { withHints } from "./spool-paths.ts";
@@ -84,8 +84,12 @@ async function walk(source: string, target: Target, flags: Flags, report: Report
   const hintTarget = byteString(target.path);
   await withHints(target.mountpoint, async (client) => {
     let sharing: Sharing | undefined;
-    if (flags.share === true && !options.isDry) {
-      const temporary = await makeTemporary(directory);
+    const { dev: device } = await lstat(target.mountpoint, { bigint: true });
+    const temporaries = options.isDry
+      ? undefined
+      : await TemporaryDirectory.open(directory, device);
+    if (flags.share === true && temporaries !== undefined) {
+      const temporary = await temporaries.make();
       const scratch = { temporary, hintPath: join(hintTarget, temporary.name) };
       sharing = new Sharing(client, report, scratch);
     }
@@ -95,6 +99,8 @@ async function walk(source: string, target: Target, flags: Flags, report: Report
       hintTarget,
       client,
       sharing,
+      temporaries,
+      device,
       options,
       report,
       progress,
@@ -113,6 +119,7 @@ async function walk(source: string, target: Target, flags: Flags, report: Report
     } finally {
       progress.clear();
       await sharing?.end().catch(() => undefined);
+      await temporaries?.end().catch(() => undefined);
     }
   });
 }

@@ -3,6 +3,7 @@ import type { HintClient } from "../../fs/hints/client.ts";
 import type { Progress } from "../progress.ts";
 import type { Report } from "./report.ts";
 import type { Sharing } from "./sharing.ts";
+import type { TemporaryDirectory } from "./temporary.ts";
 
 export interface ImportOptions {
   readonly isDry: boolean;
@@ -21,6 +22,10 @@ export interface ImportContext {
   readonly hintTarget: string;
   readonly client: HintClient;
   readonly sharing: Sharing | undefined;
+  /** Undefined in a dry run. */
+  readonly temporaries: TemporaryDirectory | undefined;
+  /** Of the mounted spool (st_dev): nothing of another one is written to. */
+  readonly device: bigint;
   readonly options: ImportOptions;
   readonly report: Report;
   readonly progress: Progress;

@@ -1,11 +1,10 @@
 /** A file of the source as it is, byte by byte; it need not be an mbox. */
 import type { BigIntStats } from "node:fs";
-import { lstat } from "node:fs/promises";
 import { attributesOf } from "./attributes.ts";
 import { Skip } from "./failures.ts";
+import type { HeldDirectory } from "./held-directory.ts";
 import { isUnchanged, openUnlocked, settledStat, type LockWait } from "./locked-source.ts";
 import type { State } from "./mark.ts";
-import { bytesOf } from "./names.ts";
 import type { MailboxSource, OpenSource } from "./source.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -15,27 +14,33 @@ const BLOCK_BYTES = 512n;
 export class FileSource implements MailboxSource {
   readonly path: string;
   readonly isMaildir = false;
-  readonly #fullPath: string;
+  readonly #directory: HeldDirectory;
+  readonly #name: string;
   readonly #wait: LockWait;
 
-  constructor(path: string, fullPath: string, wait: LockWait) {
+  /** `name`: in `directory`, which the caller holds open. */
+  constructor(path: string, directory: HeldDirectory, name: string, wait: LockWait) {
     this.path = path;
-    this.#fullPath = fullPath;
+    this.#directory = directory;
+    this.#name = name;
     this.#wait = wait;
   }
 
   async look(): Promise<State> {
-    return stateOf(await lstat(bytesOf(this.#fullPath), { bigint: true }));
+    return stateOf(await this.#directory.lstat(this.#name));
   }
 
   async open(): Promise<OpenSource> {
-    const path = this.#fullPath;
+    const path = this.#directory.at(this.#name);
     const file = await openUnlocked(path, this.#wait);
     if (file === undefined) throw new Skip("locked", "another program holds a lock on it");
     const stats = await settledStat(file);
-    if (!stats.isFile()) {
+    try {
+      if (!stats.isFile()) throw new Skip("busy", "something else has its name now");
+      this.#directory.checkLinks(stats, this.#directory.stats.uid);
+    } catch (error) {
       await file.close();
-      throw new Skip("busy", "something else has its name now");
+      throw error;
     }
     const size = Number(stats.size);
     async function* chunks(): AsyncGenerator<Buffer> {

@@ -1,30 +1,35 @@
 /** One mailbox from the source into the target: whether it has to be taken, and how. */
-import { dirname } from "node:path/posix";
+import { basename } from "node:path/posix";
 import { copyXattrs, setAttributes, writeMark } from "./attributes.ts";
 import type { ImportContext } from "./context.ts";
 import { copyMailbox, type Copied, type Earlier } from "./copying.ts";
 import { fromSource, Skip } from "./failures.ts";
+import type { HeldDirectory } from "./held-directory.ts";
 import { decide } from "./mark.ts";
 import { join, textOf } from "./names.ts";
 import type { SharedFile } from "./sharing.ts";
 import { PlainSink } from "./sink.ts";
 import type { MailboxSource, OpenSource } from "./source.ts";
 import { openExisting, putNew, replace, type Existing } from "./target-file.ts";
-import { endTemporary, makeTemporary, type Temporary } from "./temporary.ts";
+import { endTemporary, type Temporary } from "./temporary.ts";
 
 const ATTEMPTS_MAX = 3;
 
 export const FOREIGN = "its mailbox in the spool has come from another source; left as it is";
 
-/** Throws Skip when it was not taken. `path`: in the target. `origin`: see Mark. */
+/**
+ * Throws Skip when it was not taken. `path`: in the target, its last name in `to`, which is undefined if a dry run has not
+ * made it. `origin`: see Mark.
+ */
 export async function importMailbox(
   context: ImportContext,
   source: MailboxSource,
+  to: HeldDirectory | undefined,
   path: string,
   origin: string | undefined,
 ): Promise<void> {
   const { report, options } = context;
-  const existing = await openExisting(join(context.target, path));
+  const existing = await (to && openExisting(to.at(basename(path))));
   try {
     const state = await fromSource(() => source.look());
     const decision =
@@ -42,7 +47,7 @@ export async function importMailbox(
     if (options.isDry) {
       report.bytes += source.isMaildir ? 0 : Number(state.size);
       if (source.isMaildir) report.messages += Number(state.size);
-    } else await take(context, { source, origin }, path, existing, decision === "extend");
+    } else await take(context, { source, origin, to: to! }, path, existing, decision === "extend");
     if (decision === "new") report.taken++;
     else report.updated++;
     if (source.isMaildir) report.maildirs++;
@@ -63,13 +68,14 @@ async function learnExisting(
 }
 
 interface Given {
+  readonly to: HeldDirectory;
   readonly source: MailboxSource;
   readonly origin: string | undefined;
 }
 
 async function take(
   context: ImportContext,
-  { source, origin }: Given,
+  { source, origin, to }: Given,
   path: string,
   existing: Existing | undefined,
   mustBeContained: boolean,
@@ -81,7 +87,7 @@ async function take(
     try {
       const copied = await takeOnce(
         context,
-        { ...opened, origin },
+        { ...opened, origin, to },
         path,
         existing,
         mustBeContained,
@@ -104,6 +110,7 @@ async function take(
 }
 
 interface OpenGiven extends OpenSource {
+  readonly to: HeldDirectory;
   readonly origin: string | undefined;
 }
 
@@ -116,9 +123,8 @@ async function takeOnce(
   mustBeContained: boolean,
 ): Promise<Copied | undefined> {
   const { sharing, hintTarget } = context;
-  const directory = dirname(path) === "." ? "" : dirname(path);
-  const made = await makeTemporary(join(context.target, directory));
-  const hintPath = join(join(hintTarget, directory), made.name);
+  const made = await context.temporaries!.make();
+  const hintPath = join(hintTarget, made.name);
   const shared = sharing?.begin(hintPath);
   let settled: string | undefined;
   try {
@@ -135,7 +141,7 @@ async function takeOnce(
       await sharing.learn(made.file, shared, copied.commonBytes);
     }
     await finish(made, source);
-    const target = join(context.target, path);
+    const target = source.to.at(basename(path));
     if (existing === undefined) await putNew(made.path, made.file, target);
     else await replace(made.path, target, existing, context.options.lockWaitMsMax);
     settled = join(hintTarget, path);

@@ -9,7 +9,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { HintError, type ClientRange, type HintClient } from "../../fs/hints/client.ts";
 import { UNITS_NAMED_MAX } from "../../fs/hints/limits.ts";
-import { CommandFailure } from "../failure.ts";
+import { Skip } from "./failures.ts";
 import { MessageCutter, type Piece } from "./messages.ts";
 import { bytesOf } from "./names.ts";
 import { digestOf, PartTable, type Digest } from "./part-table.ts";
@@ -145,7 +145,7 @@ export class Sharing {
     const ranges = await this.#ranges(batch, linked);
     try {
       const offset = await this.client.shareAll(ranges, bytesOf(hintPath));
-      if (offset !== base) throw new CommandFailure(`${hintPath}: somebody writes to it`);
+      if (offset !== base) throw new Skip("busy", "somebody else writes to what is being made");
     } catch (error) {
       if (!(error instanceof HintError) || isOfStore(error)) throw error;
       return false;

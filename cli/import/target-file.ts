@@ -8,7 +8,7 @@ import { openToRead, tryWriteLock } from "./locked-source.ts";
 import type { Mark } from "./mark.ts";
 import { bytesOf } from "./names.ts";
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR, O_WRONLY } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR, O_WRONLY } = constants;
 const POLL_MS = 100;
 
 export interface Existing {
@@ -67,7 +67,7 @@ export async function replace(
   waitMsMax: number,
 ): Promise<void> {
   const deadline = Date.now() + waitMsMax;
-  const file = await open(bytesOf(path), O_RDWR | O_NOFOLLOW);
+  const file = await open(bytesOf(path), O_RDWR | O_NOFOLLOW | O_NONBLOCK);
   let hasDotlock = false;
   try {
     for (;;) {
