@@ -152,8 +152,12 @@ async function importInto(sourceGiven: string, targetGiven: string, flags: Flags
     await walk(source, target, flags, report);
   } catch (error) {
     failure = error;
-  } finally {
+  }
+  try {
     await target.end();
+  } catch (error) {
+    // Often it is only what the first one led to.
+    failure ??= error;
   }
   const text = flags.json === true ? report.asJson() : report.asText(isDry, flags.share === true);
   process.stdout.write(text);

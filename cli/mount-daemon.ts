@@ -1,5 +1,5 @@
 /** Starts the process that serves a mount in the background. */
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { CommandFailure, EXIT_FAILED, reasonOf } from "./failure.ts";
@@ -20,8 +20,22 @@ export interface Started {
   readonly warnings: readonly string[];
 }
 
+interface Failed {
+  readonly failure: string;
+  readonly exitCode: number;
+}
+
 /** What a daemon tells the command that started it: once, and then it is on its own. */
-export type Message = Started | { readonly failure: string; readonly exitCode: number };
+export type Message = Started | Failed;
+
+/** A process may be seen to end before its last message: that is here when its channel is closed too. */
+export function firstMessage(child: ChildProcess, ifNone: () => Failed): Promise<Message> {
+  return new Promise<Message>((settle) => {
+    child.once("message", (value) => settle(value as Message));
+    child.once("error", (error) => settle({ failure: reasonOf(error), exitCode: EXIT_FAILED }));
+    child.once("close", () => settle(ifNone()));
+  });
+}
 
 /**
  * Resolves when the mount answers. The store exists before its log file does, which lies in it; the log's
@@ -48,12 +62,8 @@ export async function startDaemon(
     stdio: ["ignore", log, log, "ipc"],
   });
   closeSync(log);
-  const message = await new Promise<Message>((settle) => {
-    child.once("message", (value) => settle(value as Message));
-    child.once("error", (error) => settle({ failure: reasonOf(error), exitCode: EXIT_FAILED }));
-    child.once("exit", () => {
-      settle({ failure: `${lastLogLine(store)} (see ${logFile(store)})`, exitCode: 1 });
-    });
+  const message = await firstMessage(child, () => {
+    return { failure: `${lastLogLine(store)} (see ${logFile(store)})`, exitCode: EXIT_FAILED };
   });
   if ("failure" in message) throw new CommandFailure(message.failure, message.exitCode);
   child.disconnect();

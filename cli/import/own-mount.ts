@@ -7,17 +7,22 @@ import { once } from "node:events";
 import { mkdtempSync, realpathSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { CommandFailure, reasonOf } from "../failure.ts";
+import { CommandFailure, EXIT_FAILED } from "../failure.ts";
+import { firstMessage } from "../mount-daemon.ts";
 import { mountAt, readMounts } from "../mountinfo.ts";
 import { unmount } from "../unmounting.ts";
 
 const COMMAND = fileURLToPath(new URL("../onespool.js", import.meta.url));
 
-/** What `onespool mount` tells its starter. */
-type Message =
-  | { readonly ready: string; readonly warnings: readonly string[] }
-  | { readonly failure: string; readonly exitCode: number };
+/** How long the process may take to write what it holds, and then to follow a signal. */
+export interface EndLimits {
+  readonly closeMs: number;
+  readonly signalMs: number;
+}
+
+const END_LIMITS: EndLimits = { closeMs: 60_000, signalMs: 10_000 };
 
 export interface OwnMount {
   readonly mountpoint: string;
@@ -40,11 +45,10 @@ export async function mountForAWhile(store: string): Promise<OwnMount> {
   );
   const exited = once(child, "exit").catch(() => undefined);
   const end = async (): Promise<void> => {
-    if (child.connected) child.disconnect();
-    await exited;
+    await endProcess(child, exited, END_LIMITS);
     // Still there if the process was killed.
     if (mountAt(readMounts(), mountpoint) !== undefined) await unmount(mountpoint, true);
-    rmdirSync(mountpoint);
+    removeMountpoint(mountpoint);
   };
   try {
     await answer(child);
@@ -62,11 +66,41 @@ export async function mountForAWhile(store: string): Promise<OwnMount> {
   };
 }
 
+/** It ends when its channel does; one that hangs is ended, and what it had acknowledged is in the store. */
+export async function endProcess(
+  child: ChildProcess,
+  exited: Promise<unknown>,
+  { closeMs, signalMs }: EndLimits,
+): Promise<void> {
+  if (child.connected) child.disconnect();
+  if (await isWithin(exited, closeMs)) return;
+  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+    child.kill(signal);
+    if (await isWithin(exited, signalMs)) return;
+  }
+}
+
+async function isWithin(done: Promise<unknown>, ms: number): Promise<boolean> {
+  const given = new AbortController();
+  const late = sleep(ms, false, { signal: given.signal }).catch(() => false);
+  const isDone = await Promise.race([done.then(() => true), late]);
+  given.abort();
+  return isDone;
+}
+
+export function removeMountpoint(mountpoint: string): void {
+  try {
+    rmdirSync(mountpoint);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EBUSY") throw error;
+    const advice = "`onespool umount` frees it";
+    throw new CommandFailure(`${mountpoint}: the store is still mounted there; ${advice}`);
+  }
+}
+
 async function answer(child: ChildProcess): Promise<void> {
-  const message = await new Promise<Message>((settle) => {
-    child.once("message", (value) => settle(value as Message));
-    child.once("error", (error) => settle({ failure: reasonOf(error), exitCode: 1 }));
-    child.once("exit", () => settle({ failure: "the store could not be mounted", exitCode: 1 }));
+  const message = await firstMessage(child, () => {
+    return { failure: "the store could not be mounted", exitCode: EXIT_FAILED };
   });
   if ("failure" in message) throw new CommandFailure(message.failure, message.exitCode);
 }
