@@ -1,6 +1,7 @@
 /** What docs/ says to write into the files of other programs is right by those programs, and links lead somewhere. */
 import { spawnSync } from "node:child_process";
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -9,12 +10,12 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import t from "tap";
 import { parseMountOptions } from "../cli/mount-options.ts";
 import { parseHelperOptions } from "../cli/mount-helper-options.ts";
-import { allPages, blocksIn, blocksOf, pages } from "./doc-blocks.ts";
+import { allPages, blocksIn, blocksOf, blockText, pages } from "./doc-blocks.ts";
 import { onespool } from "./cli-process.ts";
 import { missingProgram, run, searchPath } from "./system/command.ts";
 import { sourcePath } from "./system/source.ts";
@@ -101,6 +102,39 @@ t.test("Dovecot reads its blocks", needs("doveconf"), async (t) => {
     t.equal(code, 0, name);
     t.equal(errors, "", name);
     t.match(output, /^mail_location = mbox:.*:INDEX=\/var\/lib\/dovecot\/indexes\//m);
+  }
+});
+
+const debianAuth = "/etc/dovecot/conf.d/10-auth.conf";
+const noDebianAuth = existsSync(debianAuth)
+  ? needs("doveconf")
+  : { skip: `${debianAuth} is missing` };
+
+t.test("with Debian's files each asks one passdb and one userdb", noDebianAuth, async (t) => {
+  const page = "DOVECOT.md";
+  const [comment] = blocksOf(page).filter(({ text }) => text.startsWith("#!include"));
+  for (const [name, drivers] of [
+    ["system", ["pam", "passwd"]],
+    ["virtual", ["passwd-file", "static"]],
+  ] as const) {
+    const place = join(directory, `debian-${name}`);
+    cpSync("/etc/dovecot/conf.d", join(place, "conf.d"), { recursive: true });
+    const file = write(
+      `debian-${name}/dovecot.conf`,
+      "!include conf.d/*.conf\n!include local.conf\n",
+    );
+    write(`debian-${name}/local.conf`, blockText(page, "dovecot", name));
+    const auth = join(place, "conf.d/10-auth.conf");
+    const line = comment!.text.slice(1);
+    const before = readFileSync(auth, "utf8");
+    t.ok(before.includes(`\n${line}`));
+    if (name === "virtual") writeFileSync(auth, before.replace(`\n${line}`, `\n#${line}`));
+    const { output } = await run(["doveconf", "-c", file, "-n", "passdb", "userdb"]);
+    t.same(
+      Array.from(output.matchAll(/^ +driver = (.+)$/gm), ([, driver]) => driver),
+      drivers,
+      name,
+    );
   }
 });
 
@@ -231,7 +265,9 @@ t.test(
       ["maildrop", "mailfilter"],
     ] as const) {
       const place = join(directory, program);
-      mkdirSync(place);
+      const { username } = userInfo();
+      const folders = join(place, `${username}.folders`);
+      mkdirSync(folders, { recursive: true });
       const [block] = blocksIn(language);
       const file = write(language, block!.text.replaceAll("/var/mail", place));
       const command =
@@ -240,9 +276,13 @@ t.test(
             ["procmail", "-m", `DEFAULT=${place}/other`, file]
           : ["maildrop", file];
       const input = program === "procmail" ? from + mail : mail;
-      const { code, errors } = await run(command, { input, directory });
+      const environment = { LOGNAME: username };
+      const { code, errors } = await run(command, { input, directory, environment });
       t.equal(code, 0, `${program}: ${errors}`);
-      t.match(readFileSync(join(place, "lists.mbox"), "utf8"), /^From .*\nFrom: a@example\.net\n/);
+      t.match(
+        readFileSync(join(folders, "lists.mbox"), "utf8"),
+        /^From .*\nFrom: a@example\.net\n/,
+      );
     }
   },
 );

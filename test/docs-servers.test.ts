@@ -34,6 +34,17 @@ interface Started {
   readonly log: () => string;
 }
 
+/** Stands for Debian's auth-system.conf.ext: there is no user of the system whose password we know. */
+const systemAuth = `
+passdb {
+  driver = static
+  args = nopassword=y
+}
+userdb {
+  driver = passwd
+}
+`;
+
 /** Dovecot with a page's block, the spool at its /var/mail, and places of its own outside. */
 async function startDovecot(t: TestContext, block: string, varMail: string): Promise<Started> {
   const directory = mkdtempSync(join(tmpdir(), "onespool-docs-dovecot-"));
@@ -48,8 +59,6 @@ async function startDovecot(t: TestContext, block: string, varMail: string): Pro
   const text = block
     .replaceAll("/var/lib/dovecot/", `${directory}/`)
     .replace("/etc/dovecot/users", join(directory, "users"))
-    // There is no user of the system whose password we know.
-    .replace("driver = pam", "driver = static\n  args = nopassword=y")
     .replace("protocols = imap pop3", "protocols = imap");
   const own = `
 base_dir = ${directory}/run
@@ -158,7 +167,11 @@ await t.test("Dovecot with users of the system", withDovecot, async (t) => {
   }
   await deliverTen(hints, names);
 
-  const dovecot = await startDovecot(t, blockText("DOVECOT.md", "dovecot", "system"), spool);
+  const dovecot = await startDovecot(
+    t,
+    blockText("DOVECOT.md", "dovecot", "system") + systemAuth,
+    spool,
+  );
   await useMailbox(t, dovecot.imap, user!.name);
   t.same(complaints(dovecot.log()), []);
   t.match(await root.stat(harness.path(user!.name)), { uid: user!.uid, gid, mode: 0o100600 });
