@@ -6,16 +6,21 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { lstat } from "node:fs/promises";
+import { lstat, open } from "node:fs/promises";
 import { join } from "node:path";
+import { Readable } from "node:stream";
+import { copyMailbox } from "../cli/import/copying.ts";
 import { HeldDirectory } from "../cli/import/held-directory.ts";
+import { PlainSink } from "../cli/import/sink.ts";
 import { TemporaryDirectory } from "../cli/import/temporary.ts";
+import type { HintClient } from "../fs/hints/client.ts";
 import { noKernelBinding, run } from "./cli-process.ts";
 import { importing, maildir, served, site, userMailbox, writeMailbox } from "./import-tree.ts";
 
@@ -142,6 +147,32 @@ t.test("a directory of the target that is a link to outside is refused", { skip 
     t.equal((await run("ls", "-A", outside)).stdout, "");
     t.equal(statSync(outside).mode, before.mode);
   }
+});
+
+t.test("a mailbox swapped while a hint takes it over brings no mail of others", async (t) => {
+  const { directory } = site(t);
+  const [earlierPath, madePath] = [join(directory, "earlier"), join(directory, "made")];
+  const mine = userMailbox(1, 20);
+  writeFileSync(earlierPath, mine);
+  const [earlier, made] = await Promise.all([open(earlierPath, "r"), open(madePath, "w+")]);
+  // As the spool does it when the path leads to somebody else's mailbox at that moment.
+  const shareAll = async (
+    ranges: readonly { offset: number; length: number }[],
+  ): Promise<number> => {
+    for (const { offset, length } of ranges)
+      await made.write(Buffer.alloc(length, "x"), 0, length, offset);
+    return 0;
+  };
+  await copyMailbox(Readable.from([mine]), {
+    client: { shareAll } as unknown as HintClient,
+    file: made,
+    hintPath: "made",
+    earlier: { file: earlier, hintPath: "earlier", size: mine.length, mustBeContained: false },
+    sinkAt: (offset) => new PlainSink(made, offset, false),
+    onBytes: () => undefined,
+  });
+  t.ok(readFileSync(madePath).equals(mine));
+  await Promise.all([earlier.close(), made.close()]);
 });
 
 t.test(
