@@ -2,11 +2,12 @@
  * Dovecot rewrites a mailbox and mail is delivered to it: Dovecot is held in the middle of an expunge, and every
  * message gets its 250 meanwhile. Also with the spool restarted or killed in that moment.
  */
-import { ImapFlow } from "imapflow";
+import type { ImapFlow } from "imapflow";
 import t from "tap";
 import type { TestContext } from "./suite/run.ts";
 import { Dovecot, missingDovecot } from "./system/dovecot.ts";
 import { eventually } from "./system/harness.ts";
+import { loggedIn } from "./system/imap-sessions.ts";
 import { LockSite, storedBody } from "./system/lock-site.ts";
 import { wholeMails } from "./system/numbered-mail.ts";
 import { missingForServer } from "./system/mail-server.ts";
@@ -40,15 +41,7 @@ async function startDovecot(t: TestContext, site: LockSite, method: Method): Pro
 }
 
 async function login(dovecot: Dovecot, user: string): Promise<ImapFlow> {
-  const client = new ImapFlow({
-    host: "127.0.0.1",
-    port: dovecot.ports.imap,
-    secure: false,
-    auth: { user, pass: "any" },
-    logger: false,
-  });
-  client.on("error", () => undefined);
-  await client.connect();
+  const client = await loggedIn(dovecot, user);
   await client.mailboxOpen("INBOX");
   return client;
 }

@@ -4,7 +4,7 @@
  * program removed it that had seen it. (Dovecot and Python's mailbox on one mailbox do not go together on a plain
  * directory either: Dovecot complains and loses flags when somebody renames a rewritten mailbox over the old.)
  */
-import { ImapFlow } from "imapflow";
+import type { ImapFlow } from "imapflow";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
@@ -16,6 +16,7 @@ import { onespool } from "./cli-process.ts";
 import { randomFrom } from "./movers.ts";
 import { environmentOf, missingProgram, prepared, run } from "./system/command.ts";
 import { Dovecot, missingDovecot } from "./system/dovecot.ts";
+import { loggedIn } from "./system/imap-sessions.ts";
 import { LockSite, type Way } from "./system/lock-site.ts";
 import { MailUsers, type MailUser } from "./system/mail-users.ts";
 import { missingForServer } from "./system/mail-server.ts";
@@ -61,15 +62,7 @@ async function withSession<T>(
   user: string,
   use: (client: ImapFlow) => Promise<T>,
 ): Promise<T> {
-  const client = new ImapFlow({
-    host: "127.0.0.1",
-    port: dovecot.ports.imap,
-    secure: false,
-    auth: { user, pass: "any" },
-    logger: false,
-  });
-  client.on("error", () => undefined);
-  await client.connect();
+  const client = await loggedIn(dovecot, user);
   try {
     await client.mailboxOpen("INBOX");
     return await use(client);

@@ -4,12 +4,8 @@ import type { Dovecot } from "./dovecot.ts";
 
 const CONNECTIONS = 4;
 
-/** The client is logged in; what Dovecot put off is written when this resolves. */
-export async function withImap<T>(
-  dovecot: Dovecot,
-  user: string,
-  work: (client: ImapFlow) => Promise<T>,
-): Promise<T> {
+/** Logged in. A connection that breaks later shows in the command that is under way. */
+export async function loggedIn(dovecot: Dovecot, user: string): Promise<ImapFlow> {
   const client = new ImapFlow({
     host: "127.0.0.1",
     port: dovecot.ports.imap,
@@ -18,7 +14,18 @@ export async function withImap<T>(
     logger: false,
     disableAutoIdle: true,
   });
+  client.on("error", () => undefined);
   await client.connect();
+  return client;
+}
+
+/** The client is logged in; what Dovecot put off is written when this resolves. */
+export async function withImap<T>(
+  dovecot: Dovecot,
+  user: string,
+  work: (client: ImapFlow) => Promise<T>,
+): Promise<T> {
+  const client = await loggedIn(dovecot, user);
   try {
     const result = await work(client);
     await client.mailboxClose();
