@@ -8,6 +8,7 @@
  */
 import { Socket } from "node:net";
 import type { DeviceReader, OnDeviceEnd, OnRequest } from "./device.ts";
+import { StayAwake } from "./stay-awake.ts";
 
 interface PipeHandle {
   open(descriptor: number): number;
@@ -36,12 +37,15 @@ export function openEpollReader(
 ): DeviceReader | undefined {
   const handle = openPipe(descriptor);
   if (handle === undefined) return undefined;
+  const awake = new StayAwake();
   const options = {
     handle,
     onread: {
       buffer,
       callback(length: number): boolean {
+        awake.arrived();
         onRequest(length);
+        awake.handled();
         return true;
       },
     },
