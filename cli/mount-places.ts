@@ -44,7 +44,7 @@ export async function prepareStore(given: string, mountpoint: string): Promise<s
     throw new CommandFailure(`${given}: lies in the spool that is mounted at ${entry.mountpoint}`);
   }
   const { isStore } = await import("../fs/store/directory.ts");
-  const outer = directoriesAbove(path).find(isStore);
+  const outer = directoriesAbove(path).find((name) => isStore(name));
   if (outer !== undefined) throw new CommandFailure(`${given}: lies in the store ${outer}`);
   return about(given, () => {
     if (isMissingOrEmpty(path)) makeDirectory(path);

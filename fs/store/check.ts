@@ -20,6 +20,7 @@ import { StoreError } from "./errors.ts";
 import { SEGMENT_HEADER_LENGTH } from "./format.ts";
 import { isOffcut } from "./inode.ts";
 import { cookieKey, firstNumber, kindRange, secondNumber } from "./keys.ts";
+import type { StoreMedium } from "./opening.ts";
 import { addReferences, bytesReferenced, unreferenced } from "./references.ts";
 import { checkSegmentHeader, readFrames } from "./segment-reader.ts";
 import type { StoreInternals } from "./store.ts";
@@ -31,7 +32,7 @@ const PROBLEMS_MAX = 100;
 /** Units whose references are counted in one pass over the extents: bounds the memory. */
 const UNITS_PER_PASS = 500_000;
 
-export interface CheckOptions {
+export interface CheckOptions extends StoreMedium {
   readonly rebuildIndex?: boolean;
   /** A stage and how much of it is done (0..1). */
   readonly onProgress?: (stage: string, part: number) => void;
@@ -63,20 +64,23 @@ export async function checkStore(
   const progress = options.onProgress ?? (() => {});
   const rebuild = options.rebuildIndex === true;
   try {
-    return await checkOnce(directory, rebuild, progress);
+    return await checkOnce(directory, options, rebuild, progress);
   } catch (error) {
     const damagedIndex = error instanceof StoreError && error.code === "INDEX_DAMAGED";
     if (!damagedIndex || rebuild) throw error;
-    return checkOnce(directory, true, progress);
+    return checkOnce(directory, options, true, progress);
   }
 }
 
 async function checkOnce(
   directory: string,
+  { disk, indexKind }: StoreMedium,
   rebuildIndex: boolean,
   progress: (stage: string, part: number) => void,
 ): Promise<CheckReport> {
   const store = await Store.open(directory, {
+    ...(disk === undefined ? {} : { disk }),
+    ...(indexKind === undefined ? {} : { indexKind }),
     rebuildIndex,
     onProgress: (done, total) => progress("index", total === 0 ? 1 : done / total),
   });

@@ -8,11 +8,11 @@
  * state at the position exactly. It never covers a position that is not durable.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { IndexDb } from "./index-db.ts";
 import { META_KEY } from "./keys.ts";
 import type { Log } from "./log.ts";
 import { encodeMeta } from "./meta-row.ts";
 import type { State } from "./state.ts";
+import type { StoreIndex } from "./store-index.ts";
 
 /** How far the index may lag behind the log: what a start after a crash has to read. */
 export const INDEX_LAG_BYTES_MAX = 64 * 1024 * 1024;
@@ -25,7 +25,7 @@ export const CHECKPOINT_BYTES = 10 * 1024 * 1024;
 /** Rows that one turn of the event loop writes into the batch: about a millisecond. */
 const ROWS_PER_TURN = 400;
 
-export async function writeCheckpoint(state: State, log: Log, index: IndexDb): Promise<void> {
+export async function writeCheckpoint(state: State, log: Log, index: StoreIndex): Promise<void> {
   const batch = index.batch();
   const meta = encodeMeta({
     position: log.end,

@@ -6,13 +6,13 @@ import { ByteReader } from "../../base/bytes.ts";
 import type { DirectoryEntry } from "../operations.ts";
 import type { Dentry } from "./dentry.ts";
 import { decodeCookieRow } from "./dentry.ts";
-import type { IndexDb, IndexRows } from "./index-db.ts";
 import { cookieKey, secondNumber } from "./keys.ts";
 import type { State } from "./state.ts";
+import type { IndexRows, StoreIndex } from "./store-index.ts";
 
 export class DirectoryStream {
   readonly #state: State;
-  readonly #index: IndexDb;
+  readonly #index: StoreIndex;
   readonly #ino: number;
   /** The cookie of the last entry that was handed out. */
   #position = 0;
@@ -23,7 +23,7 @@ export class DirectoryStream {
   #changed: DirectoryEntry[] = [];
   #changedCookies = new Set<number>();
 
-  constructor(state: State, index: IndexDb, ino: number) {
+  constructor(state: State, index: StoreIndex, ino: number) {
     this.#state = state;
     this.#index = index;
     this.#ino = ino;

@@ -2,55 +2,55 @@
  * The directory that a store is: made once, marked with its format, and held by one process at a time
  * through a lock that the kernel drops when the process ends, however it ends.
  */
-import { tryLock } from "fs-native-extensions";
-import * as fs from "node:fs";
 import { join } from "node:path";
+import type { Disk } from "./disk.ts";
 import { StoreError } from "./errors.ts";
 import { FORMAT_VERSION } from "./format.ts";
 import { FORMAT_FILE, LOCK_FILE, LOG_DIRECTORY, logDirectory } from "./paths.ts";
-import { SegmentFiles, storageError, syncDirectory } from "./segment-files.ts";
+import { SegmentFiles, storageError } from "./segment-files.ts";
+import { systemDisk } from "./system-disk.ts";
+import { readWholeFile, writeWholeFile } from "./whole-file.ts";
 
 /** What a store's format file says; programs of other formats refuse it by this line. */
 const FORMAT_LINE = /^onespool store format (\d+)\n$/;
+/** What is read of the format file and of the lock file; both are a line. */
+const LINE_LENGTH_MAX = 4096;
 
 /** Whether the directory holds a store (of whatever format). */
-export function isStore(directory: string): boolean {
-  return fs.existsSync(join(directory, FORMAT_FILE));
+export function isStore(directory: string, disk: Disk = systemDisk): boolean {
+  return disk.exists(join(directory, FORMAT_FILE));
 }
 
 /** Makes an empty store in a directory that is missing or empty. */
-export function createStore(directory: string): void {
+export function createStore(directory: string, disk: Disk): void {
   try {
-    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const found = fs.readdirSync(directory).filter((name) => name !== "lost+found");
+    disk.makeDirectory(directory);
+    const found = disk.list(directory).filter((name) => name !== "lost+found");
     if (found.some((name) => name !== LOG_DIRECTORY && name !== LOCK_FILE)) {
       throw new StoreError(
         "STORE_FORMAT",
         `${directory} is not a store and not empty (it has ${found[0]}); a new store needs an empty directory`,
       );
     }
-    fs.mkdirSync(logDirectory(directory), { recursive: true, mode: 0o700 });
-    const files = new SegmentFiles(directory);
+    disk.makeDirectory(logDirectory(directory));
+    const files = new SegmentFiles(directory, disk);
     files.remove(1);
     files.create(1);
     files.closeAll();
     // Last: a directory without it is no store yet, and may be made one again.
-    const path = join(directory, FORMAT_FILE);
-    const fd = fs.openSync(path, "w", 0o600);
-    fs.writeSync(fd, `onespool store format ${FORMAT_VERSION}\n`);
-    fs.fsyncSync(fd);
-    fs.closeSync(fd);
-    syncDirectory(directory);
+    const line = Buffer.from(`onespool store format ${FORMAT_VERSION}\n`);
+    writeWholeFile(disk, join(directory, FORMAT_FILE), line);
+    disk.syncDirectory(directory);
   } catch (error) {
     if (error instanceof StoreError) throw error;
     throw storageError(`cannot make a store in ${directory}`, error);
   }
 }
 
-export function checkFormat(directory: string): void {
+export function checkFormat(directory: string, disk: Disk): void {
   let line: string;
   try {
-    line = fs.readFileSync(join(directory, FORMAT_FILE), "latin1");
+    line = readLine(disk, join(directory, FORMAT_FILE));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") {
       throw new StoreError("STORE_FORMAT", `${directory} is not a store: it has no file "format"`);
@@ -66,26 +66,31 @@ export function checkFormat(directory: string): void {
 }
 
 /** Takes the store for this process; throws STORE_BUSY. The descriptor holds the lock. */
-export function lockStore(directory: string): number {
-  let fd: number;
+export function lockStore(directory: string, disk: Disk = systemDisk): number {
+  const path = join(directory, LOCK_FILE);
+  let fd: number | undefined;
   try {
-    fd = fs.openSync(join(directory, LOCK_FILE), "a+", 0o600);
+    fd = disk.lock(path);
+    if (fd !== undefined) {
+      disk.truncate(fd, 0);
+      disk.write(fd, Buffer.from(`${process.pid}\n`), 0);
+      return fd;
+    }
   } catch (error) {
+    if (fd !== undefined) disk.close(fd);
     throw storageError(`cannot open the store ${directory}`, error);
   }
-  if (tryLock(fd)) {
-    fs.ftruncateSync(fd, 0);
-    fs.writeSync(fd, `${process.pid}\n`);
-    return fd;
-  }
-  const holder = fs.readFileSync(join(directory, LOCK_FILE), "latin1").trim();
-  fs.closeSync(fd);
+  const holder = readLine(disk, path).trim();
   throw new StoreError(
     "STORE_BUSY",
     `the store ${directory} is in use by process ${holder || "(unknown)"}; only one may have it open`,
   );
 }
 
-export function unlockStore(fd: number): void {
-  fs.closeSync(fd);
+export function unlockStore(fd: number, disk: Disk = systemDisk): void {
+  disk.close(fd);
+}
+
+function readLine(disk: Disk, path: string): string {
+  return readWholeFile(disk, path, LINE_LENGTH_MAX).toString("latin1");
 }

@@ -6,8 +6,7 @@ import * as fs from "node:fs";
 import { StoreError } from "./errors.ts";
 import { META_KEY } from "./keys.ts";
 import { indexDirectory } from "./paths.ts";
-import type { RowBatch } from "./row.ts";
-import type { IndexReader } from "./state.ts";
+import type { IndexBatch, IndexRows, KeyRange, StoreIndex } from "./store-index.ts";
 
 const OPTIONS = {
   keyEncoding: "buffer",
@@ -21,20 +20,13 @@ const ROWS_AT_ONCE = 1_000;
 
 type Level = ClassicLevel<Buffer, Buffer>;
 
-/** A batch whose rows appear together or not at all. */
-export interface IndexBatch extends RowBatch {
-  /** On stable storage when it resolves. */
-  write(): Promise<void>;
-}
-
-export class IndexDb implements IndexReader {
+export class IndexDb implements StoreIndex {
   readonly #level: Level;
 
   private constructor(level: Level) {
     this.#level = level;
   }
 
-  /** Opens or creates; throws INDEX_DAMAGED when LevelDB finds it damaged. */
   static async open(store: string): Promise<IndexDb> {
     const level = new ClassicLevel<Buffer, Buffer>(indexDirectory(store), OPTIONS);
     try {
@@ -43,10 +35,6 @@ export class IndexDb implements IndexReader {
       throw indexError("cannot open the index", error);
     }
     return new IndexDb(level);
-  }
-
-  static exists(store: string): boolean {
-    return fs.existsSync(indexDirectory(store));
   }
 
   static remove(store: string): void {
@@ -80,16 +68,11 @@ export class IndexDb implements IndexReader {
     };
   }
 
-  /** The rows of a range as they are now, in order, whatever is written meanwhile. */
-  rows(range: { gte: Buffer; lt: Buffer }): IndexRows {
-    return new IndexRows(this.#level.iterator(range));
+  rows(range: KeyRange): IndexRows {
+    return new LevelRows(this.#level.iterator(range));
   }
 
-  /** Calls `visit` for each row of a range; it may take several turns of the event loop. */
-  async each(
-    range: { gte: Buffer; lt: Buffer },
-    visit: (key: Buffer, value: Buffer) => void,
-  ): Promise<void> {
+  async each(range: KeyRange, visit: (key: Buffer, value: Buffer) => void): Promise<void> {
     const rows = this.rows(range);
     try {
       for (;;) {
@@ -112,14 +95,13 @@ interface LevelIterator {
   close(): Promise<void>;
 }
 
-export class IndexRows {
+class LevelRows implements IndexRows {
   readonly #iterator: LevelIterator;
 
   constructor(iterator: LevelIterator) {
     this.#iterator = iterator;
   }
 
-  /** The next rows; none at the end. */
   async next(countMax: number): Promise<[Buffer, Buffer][]> {
     try {
       return await this.#iterator.nextv(countMax);

@@ -6,6 +6,7 @@ import { ByteReader } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
 import { dropUnlinked } from "./apply.ts";
 import { CHECKPOINT_BYTES, INDEX_LAG_EXTENTS_MAX, writeCheckpoint } from "./checkpoint.ts";
+import type { Disk } from "./disk.ts";
 import { checkFormat, createStore, isStore, lockStore, unlockStore } from "./directory.ts";
 import { StoreError } from "./errors.ts";
 import { SEGMENT_HEADER_LENGTH } from "./format.ts";
@@ -18,10 +19,18 @@ import type { Recovered } from "./recovery.ts";
 import { replay } from "./recovery.ts";
 import { SegmentFiles } from "./segment-files.ts";
 import { decodeSegmentUse } from "./segment-use.ts";
+import type { IndexKind, StoreIndex } from "./store-index.ts";
+import { systemDisk } from "./system-disk.ts";
 import type { CacheLimits } from "./state.ts";
 import { CACHE_LIMITS, State } from "./state.ts";
 
-export interface StoreOptions {
+/** What the store's log and its index are kept on, if not on the system's disk: for tests. */
+export interface StoreMedium {
+  readonly disk?: Disk;
+  readonly indexKind?: IndexKind;
+}
+
+export interface StoreOptions extends StoreMedium {
   /** Make the store if the directory is missing or empty. */
   readonly create?: boolean;
   readonly now?: () => Time;
@@ -35,10 +44,11 @@ export interface StoreOptions {
 }
 
 export interface Opened {
+  readonly disk: Disk;
   /** The descriptor that holds the store's lock. */
   readonly lock: number;
   readonly files: SegmentFiles;
-  readonly index: IndexDb;
+  readonly index: StoreIndex;
   readonly state: State;
   readonly log: Log;
   readonly recovered: Recovered;
@@ -49,20 +59,21 @@ export interface Opened {
 
 /** Throws StoreError; then the store is as before and free. */
 export async function openStore(directory: string, options: StoreOptions): Promise<Opened> {
-  if (options.create === true && !isStore(directory)) createStore(directory);
-  checkFormat(directory);
-  const lock = lockStore(directory);
-  const files = new SegmentFiles(directory);
-  let index: IndexDb | undefined;
+  const { disk = systemDisk, indexKind = IndexDb } = options;
+  if (options.create === true && !isStore(directory, disk)) createStore(directory, disk);
+  checkFormat(directory, disk);
+  const lock = lockStore(directory, disk);
+  const files = new SegmentFiles(directory, disk);
+  let index: StoreIndex | undefined;
   try {
-    if (options.rebuildIndex === true) IndexDb.remove(directory);
+    if (options.rebuildIndex === true) indexKind.remove(directory);
     let indexRebuilt = options.rebuildIndex === true;
     for (;;) {
       try {
-        index = await IndexDb.open(directory);
+        index = await indexKind.open(directory);
         const state = new State(index, options.cacheLimits ?? CACHE_LIMITS);
         const recovery = await recover(files, index, state, options);
-        return { lock, files, index, state, indexRebuilt, ...recovery };
+        return { disk, lock, files, index, state, indexRebuilt, ...recovery };
       } catch (error) {
         const damagedIndex = error instanceof StoreError && error.code === "INDEX_DAMAGED";
         if (!damagedIndex || indexRebuilt) throw error;
@@ -70,21 +81,21 @@ export async function openStore(directory: string, options: StoreOptions): Promi
         process.emitWarning(`${error.message}; the index is made anew from the log`);
         await index?.close();
         index = undefined;
-        IndexDb.remove(directory);
+        indexKind.remove(directory);
         indexRebuilt = true;
       }
     }
   } catch (error) {
     await index?.close();
     files.closeAll();
-    unlockStore(lock);
+    unlockStore(lock, disk);
     throw error;
   }
 }
 
 async function recover(
   files: SegmentFiles,
-  index: IndexDb,
+  index: StoreIndex,
   state: State,
   options: StoreOptions,
 ): Promise<Pick<Opened, "log" | "recovered" | "lagBytes">> {
@@ -123,7 +134,7 @@ function removeUnfinishedSegment(files: SegmentFiles): void {
 }
 
 /** Rows that are always in memory: the use of segments, and what is pending. */
-async function loadSmallRows(index: IndexDb, state: State): Promise<void> {
+async function loadSmallRows(index: StoreIndex, state: State): Promise<void> {
   await index.each(kindRange("s"), (key, value) => {
     const segment = firstNumber(key);
     state.segments.set(segment, decodeSegmentUse(segment, new ByteReader(value)));

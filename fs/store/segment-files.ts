@@ -2,10 +2,12 @@
  * The segment files of one store: creating, opening, reading, appending, syncing. The only code of the
  * log that calls the disk. Failures come as StoreError: ENOSPC and EDQUOT as STORE_FULL, the rest as STORE_IO.
  */
-import * as fs from "node:fs";
-import { encodeSegmentHeader, SEGMENT_HEADER_LENGTH } from "./format.ts";
+import type { Disk } from "./disk.ts";
+import { encodeSegmentHeader } from "./format.ts";
 import { StoreError } from "./errors.ts";
 import { logDirectory, segmentNumber, segmentPath, tornPath } from "./paths.ts";
+import { systemDisk } from "./system-disk.ts";
+import { writeWholeFile } from "./whole-file.ts";
 
 /** Segments that are open for reading at once. */
 const OPEN_MAX = 512;
@@ -18,30 +20,23 @@ export function storageError(what: string, error: unknown): StoreError {
   return new StoreError(full ? "STORE_FULL" : "STORE_IO", `${what}: ${message}`, { cause: error });
 }
 
-export function syncDirectory(path: string): void {
-  const fd = fs.openSync(path, "r");
-  try {
-    fs.fsyncSync(fd);
-  } finally {
-    fs.closeSync(fd);
-  }
-}
-
 export class SegmentFiles {
   readonly #store: string;
+  readonly #disk: Disk;
   readonly #open = new Map<number, number>();
   readonly #join = Buffer.allocUnsafeSlow(JOINED_LENGTH_MAX);
   /** The segment that the log is appended to: its descriptor may be in a pool thread's hands. */
   #pinned = 0;
 
-  constructor(store: string) {
+  constructor(store: string, disk: Disk = systemDisk) {
     this.#store = store;
+    this.#disk = disk;
   }
 
   /** Numbers of the segments that exist, ascending. */
   list(): number[] {
     const numbers: number[] = [];
-    for (const name of fs.readdirSync(logDirectory(this.#store))) {
+    for (const name of this.#disk.list(logDirectory(this.#store))) {
       const number = segmentNumber(name);
       if (number !== undefined) numbers.push(number);
     }
@@ -58,15 +53,15 @@ export class SegmentFiles {
     const path = segmentPath(this.#store, segment);
     let fd: number;
     try {
-      fd = fs.openSync(path, "wx+", 0o600);
+      fd = this.#disk.open(path, "wx+");
     } catch (error) {
       throw storageError(`cannot create ${path}`, error);
     }
     this.#remember(segment, fd);
     try {
-      fs.writeSync(fd, encodeSegmentHeader(segment), 0, SEGMENT_HEADER_LENGTH, 0);
-      fs.fdatasyncSync(fd);
-      syncDirectory(logDirectory(this.#store));
+      this.#disk.write(fd, encodeSegmentHeader(segment), 0);
+      this.#disk.fdatasync(fd);
+      this.#disk.syncDirectory(logDirectory(this.#store));
     } catch (error) {
       this.remove(segment);
       throw storageError(`cannot create ${path}`, error);
@@ -75,7 +70,11 @@ export class SegmentFiles {
 
   remove(segment: number): void {
     this.close(segment);
-    fs.rmSync(segmentPath(this.#store, segment), { force: true });
+    try {
+      this.#disk.unlink(segmentPath(this.#store, segment));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
   }
 
   descriptor(segment: number): number {
@@ -84,7 +83,7 @@ export class SegmentFiles {
     const path = segmentPath(this.#store, segment);
     let fd: number;
     try {
-      fd = fs.openSync(path, "r+");
+      fd = this.#disk.open(path, "r+");
     } catch (error) {
       throw storageError(`cannot open ${path}`, error);
     }
@@ -95,7 +94,7 @@ export class SegmentFiles {
   length(segment: number): number {
     const path = segmentPath(this.#store, segment);
     try {
-      return fs.statSync(path).size;
+      return this.#disk.length(path);
     } catch (error) {
       throw storageError(`cannot look at ${path}`, error);
     }
@@ -107,7 +106,7 @@ export class SegmentFiles {
     let done = 0;
     try {
       while (done < length) {
-        const count = fs.readSync(fd, target, start + done, length - done, position + done);
+        const count = this.#disk.read(fd, target, start + done, length - done, position + done);
         if (count === 0) break;
         done += count;
       }
@@ -126,8 +125,8 @@ export class SegmentFiles {
       while (rest.length > 0) {
         let count =
           rest.length === 1
-            ? fs.writeSync(fd, rest[0] as Buffer, 0, undefined, at)
-            : fs.writevSync(fd, rest.slice(0, 1024), at);
+            ? this.#disk.write(fd, rest[0] as Buffer, at)
+            : this.#disk.writev(fd, rest.slice(0, 1024), at);
         at += count;
         while (rest.length > 0 && count >= (rest[0] as Buffer).length) {
           count -= (rest[0] as Buffer).length;
@@ -156,7 +155,7 @@ export class SegmentFiles {
 
   truncate(segment: number, length: number): void {
     try {
-      fs.ftruncateSync(this.descriptor(segment), length);
+      this.#disk.truncate(this.descriptor(segment), length);
     } catch (error) {
       throw storageError(`cannot cut segment ${segment} to ${length} bytes`, error);
     }
@@ -166,7 +165,7 @@ export class SegmentFiles {
   seal(segment: number, length: number): void {
     this.truncate(segment, length);
     try {
-      fs.fsyncSync(this.descriptor(segment));
+      this.#disk.fsync(this.descriptor(segment));
     } catch (error) {
       throw storageError(`cannot sync segment ${segment}`, error);
     }
@@ -178,8 +177,8 @@ export class SegmentFiles {
     try {
       const bytes = Buffer.alloc(this.length(segment) - offset);
       this.read(segment, offset, bytes, 0, bytes.length);
-      fs.writeFileSync(path, bytes, { mode: 0o600, flush: true });
-      syncDirectory(logDirectory(this.#store));
+      writeWholeFile(this.#disk, path, bytes);
+      this.#disk.syncDirectory(logDirectory(this.#store));
     } catch (error) {
       throw error instanceof StoreError ? error : storageError(`cannot write ${path}`, error);
     }
@@ -188,14 +187,14 @@ export class SegmentFiles {
 
   syncNow(segment: number): void {
     try {
-      fs.fdatasyncSync(this.descriptor(segment));
+      this.#disk.fdatasync(this.descriptor(segment));
     } catch (error) {
       throw storageError(`cannot sync segment ${segment}`, error);
     }
   }
 
   sync(segment: number, done: (error: StoreError | undefined) => void): void {
-    fs.fdatasync(this.descriptor(segment), (error) => {
+    this.#disk.fdatasyncLater(this.descriptor(segment), (error) => {
       done(error === null ? undefined : storageError(`cannot sync segment ${segment}`, error));
     });
   }
@@ -204,7 +203,7 @@ export class SegmentFiles {
     const fd = this.#open.get(segment);
     if (fd === undefined) return;
     this.#open.delete(segment);
-    fs.closeSync(fd);
+    this.#disk.close(fd);
   }
 
   #remember(segment: number, fd: number): void {

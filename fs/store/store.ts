@@ -7,7 +7,6 @@
  * that a method returns is alive and read-only, and may be held until the caller's next await.
  * Not here: what a caller may do (fs/files, fs/delivery), locks, the kernel.
  */
-import * as fs from "node:fs";
 import { assert, InvariantError } from "../../base/assert.ts";
 import { ByteWriter } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
@@ -25,10 +24,10 @@ import {
 import { chunksOf } from "./chunks.ts";
 import { ROOT_INO } from "./counters.ts";
 import { unlockStore } from "./directory.ts";
+import type { Disk, Space } from "./disk.ts";
 import { DirectoryStream } from "./directory-stream.ts";
 import { StoreError } from "./errors.ts";
 import { CHUNK_LENGTH_MAX, UNIT_LENGTH_MAX } from "./format.ts";
-import type { IndexDb } from "./index-db.ts";
 import type { Inode } from "./inode.ts";
 import type { Log } from "./log.ts";
 import type { Opened, StoreOptions } from "./opening.ts";
@@ -37,6 +36,7 @@ import type { PendingDelivery } from "./pending.ts";
 import type { Recovered } from "./recovery.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import type { State } from "./state.ts";
+import type { StoreIndex } from "./store-index.ts";
 import { Unit } from "./unit.ts";
 import { UnitReader } from "./unit-reader.ts";
 import { validate } from "./validate.ts";
@@ -65,18 +65,11 @@ export interface StoreStatistics {
   readonly indexLagExtents: number;
 }
 
-export interface Space {
-  readonly blockSize: number;
-  readonly blocks: number;
-  readonly free: number;
-  readonly available: number;
-}
-
 /** What a check of the whole store looks at (check.ts, tests); nobody else. */
 export interface StoreInternals {
   readonly state: State;
   readonly files: SegmentFiles;
-  readonly index: IndexDb;
+  readonly index: StoreIndex;
 }
 
 export class Store {
@@ -86,9 +79,10 @@ export class Store {
   /** Whether the start made the index anew from the log: it was asked to, or LevelDB could not open it. */
   readonly indexRebuilt: boolean;
   readonly #now: () => Time;
+  readonly #disk: Disk;
   readonly #lock: number;
   readonly #files: SegmentFiles;
-  readonly #index: IndexDb;
+  readonly #index: StoreIndex;
   readonly #state: State;
   readonly #log: Log;
   readonly #reader: UnitReader;
@@ -111,6 +105,7 @@ export class Store {
     this.recovered = opened.recovered;
     this.indexRebuilt = opened.indexRebuilt;
     this.#now = now;
+    this.#disk = opened.disk;
     this.#lock = opened.lock;
     this.#files = opened.files;
     this.#index = opened.index;
@@ -145,7 +140,7 @@ export class Store {
     } finally {
       await this.#index.close();
       this.#files.closeAll();
-      unlockStore(this.#lock);
+      unlockStore(this.#lock, this.#disk);
     }
   }
 
@@ -366,13 +361,7 @@ export class Store {
 
   /** The disk under the store. */
   space(): Space {
-    const disk = fs.statfsSync(this.directory);
-    return {
-      blockSize: disk.bsize,
-      blocks: disk.blocks,
-      free: disk.bfree,
-      available: disk.bavail,
-    };
+    return this.#disk.space(this.directory);
   }
 
   /** Brings the index up to the end of the log. One at a time. */
