@@ -1,6 +1,7 @@
 /** How a command ends when it cannot do what it was asked: one line on stderr, and an exit code. */
 
 import { InvariantError } from "../base/assert.ts";
+import { BackupError } from "../fs/backup/errors.ts";
 import { MountError } from "../fs/mounted.ts";
 import { StoreError } from "../fs/store/errors.ts";
 
@@ -42,7 +43,8 @@ const systemMessages: Readonly<Record<string, string>> = {
 /** What is wrong, for people: a system call's error without the call, its numbers and its stack. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (error instanceof StoreError && error.cause instanceof Error) {
+  const isStorage = error instanceof StoreError || error instanceof BackupError;
+  if (isStorage && error.cause instanceof Error) {
     // It says what was being done, and then in the cause's words what went wrong.
     const { cause } = error;
     return firstLine(error.message.replace(cause.message, () => reasonOf(cause)));
@@ -58,7 +60,7 @@ function firstLine(text: string): string {
 
 /** Its message names the place already. */
 function isComplete(error: unknown): boolean {
-  return [CommandFailure, InvariantError, MountError, StoreError].some(
+  return [BackupError, CommandFailure, InvariantError, MountError, StoreError].some(
     (type) => error instanceof type,
   );
 }

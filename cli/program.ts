@@ -2,18 +2,21 @@
 import { Command, CommanderError } from "commander";
 import { InvariantError } from "../base/assert.ts";
 import { VERSION } from "../base/version.ts";
+import { backupCommand } from "./backup.ts";
 import { checkConfigCommand } from "./check-config.ts";
 import { deliverCommand } from "./deliver.ts";
 import { CommandFailure, EXIT_FAILED, EXIT_USAGE, reasonOf } from "./failure.ts";
 import { fsckCommand } from "./fsck.ts";
 import { importCommand } from "./import.ts";
 import { mountCommand } from "./mount.ts";
+import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
 import { statCommand } from "./stat.ts";
 import { umountCommand } from "./umount.ts";
 
 const exitCodes = `
-Exit codes: 0 done, 1 failed, 2 wrong usage; fsck: 0 clean, 4 errors are left.`;
+Exit codes: 0 done, 1 failed, 2 wrong usage; fsck: 0 clean, 4 errors are left;
+backup, restore: 4 the store is damaged.`;
 
 const commands = [
   serveCommand,
@@ -23,6 +26,8 @@ const commands = [
   importCommand,
   statCommand,
   fsckCommand,
+  backupCommand,
+  restoreCommand,
   checkConfigCommand,
 ];
 

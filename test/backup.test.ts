@@ -1,0 +1,268 @@
+/** Backups of stores without a mount: what they hold, what they copy, what they refuse, deaths in the middle. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import t from "tap";
+import { backup } from "../fs/backup/backup.ts";
+import { listBackups, restore } from "../fs/backup/restore.ts";
+import { checkStore } from "../fs/store/check.ts";
+import { Store } from "../fs/store/store.ts";
+import { command, onespool } from "./cli-process.ts";
+import { contentsOf, randomFrom, readStore, spoil, spoilSegment, StoreLoad } from "./store-load.ts";
+
+const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
+t.setTimeout(180_000);
+t.comment(`seed ${seed}: SEED=${seed} node dist/test/backup.test.js repeats this run`);
+
+const segmentLength = 32 * 1024;
+
+interface Place {
+  readonly directory: string;
+  readonly store: string;
+  readonly place: string;
+}
+
+function scratch(test: Pick<typeof t, "teardown">): Place {
+  const directory = fs.mkdtempSync(join(tmpdir(), "onespool-backup-"));
+  test.teardown(() => fs.rmSync(directory, { recursive: true, force: true }));
+  return { directory, store: join(directory, "store"), place: join(directory, "backups") };
+}
+
+async function makeStore(store: string, load: StoreLoad, steps: number): Promise<void> {
+  const opened = await Store.open(store, { create: true, segmentLength });
+  load.run(opened, steps);
+  await opened.close();
+}
+
+t.test("a restored store holds what the store held, and is sound", async (t) => {
+  const { directory, store, place } = scratch(t);
+  const load = new StoreLoad(seed);
+  await makeStore(store, load, 200);
+  const report = await backup(store, place);
+  t.same(report.damage, []);
+  t.equal(report.copiedSegments, report.segments);
+  const restored = join(directory, "restored");
+  await restore(place, restored);
+  t.same(await readStore(restored), load.model);
+  t.match(await checkStore(restored), { clean: true, problems: [] });
+});
+
+t.test("a backup of a store in use is the store at a moment since the backup began", async (t) => {
+  const { directory, store, place } = scratch(t);
+  const load = new StoreLoad(seed + 1);
+  const opened = await Store.open(store, { create: true, segmentLength });
+  load.run(opened, 100);
+  const began = new Map(load.model);
+  const moments = [began];
+  const state = { done: false };
+  const running = backup(store, place).finally(() => (state.done = true));
+  while (!state.done) {
+    load.run(opened, 1);
+    moments.push(new Map(load.model));
+    await sleep(0);
+  }
+  await running;
+  const restored = join(directory, "restored");
+  await restore(place, restored);
+  const found = await readStore(restored);
+  const moment = moments.findIndex((model) => isSame(model, found));
+  t.not(moment, -1, `one of ${moments.length} moments`);
+  await opened.close();
+});
+
+function isSame(a: Map<string, Buffer>, b: Map<string, Buffer>): boolean {
+  return a.size === b.size && [...a].every(([name, bytes]) => b.get(name)?.equals(bytes) === true);
+}
+
+t.test("a further backup copies what is new, and every backup can be restored", async (t) => {
+  const { directory, store, place } = scratch(t);
+  const load = new StoreLoad(seed + 2);
+  const models: Map<string, Buffer>[] = [];
+  for (let k = 0; k < 4; k++) {
+    await makeStore(store, load, 60);
+    models.push(new Map(load.model));
+    const segments = fs.readdirSync(join(store, "log")).length;
+    const report = await backup(store, place);
+    t.equal(report.number, k + 1);
+    t.equal(report.segments, segments);
+    if (k > 0) t.ok(report.copiedSegments < segments, "fewer than all");
+  }
+  const again = await backup(store, place);
+  t.equal(again.copiedBytes, 0, "nothing is new");
+  for (const [k, model] of models.entries()) {
+    const restored = join(directory, `restored-${k}`);
+    await restore(place, restored, { number: k + 1 });
+    t.same(await readStore(restored), model, `backup ${k + 1}`);
+  }
+  t.test("--keep removes the older ones and what only they name", async (t) => {
+    const report = await backup(store, place, { keep: 2 });
+    t.same(report.removedBackups, [1, 2, 3, 4]);
+    t.same(
+      listBackups(place).map(({ number }) => number),
+      [5, 6],
+    );
+    const named = new Set(
+      listBackups(place).flatMap(({ segments }) => segments.map((s) => s.checksum)),
+    );
+    t.equal(fs.readdirSync(join(place, "segments")).length, named.size);
+    await restore(place, undefined, { number: 5 });
+    t.match(await onespool("restore", place, "--check"), { code: 0 });
+  });
+});
+
+t.test("a copy or a manifest that was changed is not restored", async (t) => {
+  const { directory, store, place } = scratch(t);
+  await makeStore(store, new StoreLoad(seed + 3), 60);
+  await backup(store, place);
+  const segments = join(place, "segments");
+  const [name] = fs.readdirSync(segments) as [string];
+  const at = Math.floor(fs.statSync(join(segments, name)).size / 2);
+  const before = spoil(join(segments, name), at);
+  const restored = join(directory, "restored");
+  await t.rejects(restore(place, undefined), { code: "BACKUP_DAMAGED" });
+  await t.rejects(restore(place, restored), { code: "BACKUP_DAMAGED" });
+  t.match(await onespool("fsck", restored), { code: 1, stderr: /is not a store/ });
+  spoil(join(segments, name), at, before);
+  await restore(place, undefined);
+  fs.truncateSync(join(segments, name), at);
+  await t.rejects(restore(place, undefined), { code: "BACKUP_DAMAGED", message: /has \d+ bytes/ });
+  fs.rmSync(join(segments, name));
+  await t.rejects(restore(place, undefined), { code: "BACKUP_DAMAGED", message: /is missing/ });
+  t.equal((await backup(store, place)).copiedSegments, 1, "the next backup copies it again");
+  await restore(place, undefined);
+  const manifest = join(place, "backups", "000002.json");
+  for (const at of [0, 20, fs.statSync(manifest).size - 3]) {
+    const byte = spoil(manifest, at);
+    await t.rejects(restore(place, undefined), { code: "BACKUP_DAMAGED" });
+    spoil(manifest, at, byte);
+  }
+  await restore(place, undefined);
+});
+
+t.test(
+  "damage in the store is copied as it is, told, and never replaces a whole copy",
+  async (t) => {
+    const { store, place } = scratch(t);
+    const load = new StoreLoad(seed + 4);
+    await makeStore(store, load, 60);
+    const at = fs.statSync(join(store, "log", "00000002.seg")).size - 100;
+    const before = spoilSegment(store, 2, at);
+    const first = await backup(store, place);
+    t.match(first.damage, [{ segment: 2 }]);
+    t.match(await onespool("backup", store, place, "--keep", "1"), {
+      code: 4,
+      stdout: /segment 2, offset \d+: .* damaged in the store[^]*no old backup was removed/,
+    });
+    t.equal(listBackups(place).length, 2);
+    t.match(await onespool("restore", place, "--check"), { code: 4, stdout: /segments 2;/ });
+    spoil(join(store, "log", "00000002.seg"), at, before);
+    t.match(await backup(store, place), { damage: [], copiedSegments: 1 });
+    spoilSegment(store, 2, at);
+    t.match((await backup(store, place)).damage, [{ segment: 2 }]);
+    t.match(await onespool("restore", place, "--check"), { code: 0 }, "the whole copy is used");
+  },
+);
+
+t.test("a directory of another store, of something else, or in the store is refused", async (t) => {
+  const { directory, store, place } = scratch(t);
+  await makeStore(store, new StoreLoad(seed + 5), 30);
+  await backup(store, place);
+  const other = join(directory, "other");
+  await makeStore(other, new StoreLoad(seed + 6), 30);
+  await t.rejects(backup(other, place), { code: "BACKUP_PLACE", message: /another store/ });
+  await t.rejects(backup(other, directory), { code: "BACKUP_PLACE", message: /is not empty/ });
+  t.match(await onespool("backup", store, join(store, "x")), { code: 1, stderr: /in each other/ });
+  t.match(await onespool("backup", place, other), { code: 1, stderr: /is not a store/ });
+  t.match(await onespool("backup", store, place, "--keep", "0"), { code: 2, stderr: /1 or more/ });
+  t.match(await onespool("restore", place, store), { code: 1, stderr: /is not empty/ });
+  t.match(await onespool("restore", store, join(directory, "y")), {
+    code: 1,
+    stderr: /no backups/,
+  });
+  t.match(await onespool("restore", place, "--backup", "7", "--check"), {
+    code: 1,
+    stderr: /has no backup 7/,
+  });
+  const clone = join(directory, "clone");
+  fs.cpSync(store, clone, { recursive: true });
+  for (const one of [store, clone]) {
+    const opened = await Store.open(one, { segmentLength });
+    for (let k = 0; k < 40; k++) {
+      opened.writeUnit([Buffer.alloc(4000, `${one}${k}`)]);
+      opened.flush();
+    }
+    await opened.close();
+  }
+  await backup(store, place);
+  await t.rejects(backup(clone, place), { code: "BACKUP_PLACE", message: /itself a copy/ });
+});
+
+t.test("a restored store is backed up to a directory of its own", async (t) => {
+  const { directory, store, place } = scratch(t);
+  await makeStore(store, new StoreLoad(seed + 9), 30);
+  await backup(store, place);
+  const restored = join(directory, "restored");
+  t.match(await onespool("restore", place, restored), { code: 0, stdout: /restored to/ });
+  await t.rejects(backup(restored, place), { code: "BACKUP_PLACE" });
+  t.match(await onespool("backup", restored, join(directory, "more")), { code: 0 });
+});
+
+t.test("one process at a time writes into a directory", async (t) => {
+  const { store, place } = scratch(t);
+  await makeStore(store, new StoreLoad(seed + 10), 200);
+  const [first, second] = await Promise.allSettled([backup(store, place), backup(store, place)]);
+  t.equal(first.status, "fulfilled");
+  t.match(second, { status: "rejected", reason: { code: "BACKUP_BUSY" } });
+});
+
+t.test(
+  "a backup that is killed leaves the earlier one whole, and the next one goes on",
+  async (t) => {
+    const { store, place } = scratch(t);
+    const random = randomFrom(seed + 11);
+    const load = new StoreLoad(seed + 12, 40);
+    await makeStore(store, load, 50);
+    await backup(store, place);
+    const rounds = process.env["ONESPOOL_LONG"] === "1" ? 60 : 8;
+    for (let round = 0; round < rounds; round++) {
+      await makeStore(store, load, 150);
+      const child = spawn(process.execPath, [command, "backup", store, place], { stdio: "ignore" });
+      const ended = once(child, "exit");
+      const before = listBackups(place).length;
+      // From its first file on, at a random moment of its work.
+      const watcher = fs.watch(join(place, "segments"), () => {
+        watcher.close();
+        setTimeout(() => child.kill("SIGKILL"), random() * 30);
+      });
+      await ended;
+      watcher.close();
+      const after = listBackups(place).length;
+      t.ok(after === before || after === before + 1);
+      await restore(place, undefined);
+    }
+    const report = await backup(store, place);
+    t.same(report.damage, []);
+    t.notOk(fs.readdirSync(join(place, "segments")).some((name) => name.endsWith(".tmp")));
+    const restored = `${store}-restored`;
+    await restore(place, restored);
+    t.same(await readStore(restored), load.model);
+  },
+);
+
+t.test("the identity stays when the store is opened and backed up again", async (t) => {
+  const { store, place } = scratch(t);
+  const load = new StoreLoad(seed + 13);
+  await makeStore(store, load, 20);
+  await backup(store, place);
+  const identity = fs.readFileSync(join(store, "identity"), "latin1");
+  const opened = await Store.open(store, { segmentLength });
+  load.run(opened, 20);
+  await opened.checkpoint();
+  t.same(await contentsOf(opened), load.model);
+  await backup(store, place);
+  await opened.close();
+  t.equal(fs.readFileSync(join(store, "identity"), "latin1"), identity);
+});
