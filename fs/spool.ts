@@ -121,6 +121,7 @@ export class Spool {
 function storeOptions({ create, now, onProgress }: SpoolOptions): StoreOptions {
   return {
     create: create ?? false,
+    keepReserve: true,
     ...(now === undefined ? {} : { now }),
     ...(onProgress === undefined ? {} : { onProgress }),
   };

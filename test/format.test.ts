@@ -122,7 +122,9 @@ t.test(
   "a segment header says version and number, and is refused when a byte differs",
   async (t) => {
     const header = encodeSegmentHeader(77);
-    t.same(decodeSegmentHeader(header), { version: 1, segment: 77 });
+    t.same(decodeSegmentHeader(header), { version: 1, segment: 77, previousLength: 0 });
+    const behind = encodeSegmentHeader(78, 4_000_000_000);
+    t.equal(decodeSegmentHeader(behind)?.previousLength, 4_000_000_000);
     for (let k = 0; k < header.length; k++) {
       const damaged = Buffer.from(header);
       damaged[k] = (damaged[k] as number) ^ 1;

@@ -4,18 +4,24 @@
  *
  * Invariants:
  * - A unit that was written and then not named by the commit is dropped again.
+ * - A program that moves messages within a mailbox, or writes again what it has cut off, must not be stopped half-way
+ *   by a full disk: such a write may use the reserve (fs/store/room.ts).
  * - O_APPEND writes at our own end of the file: the kernel's idea of it may be older than a delivery.
  */
 import type { Errno } from "../../base/errno.ts";
 import { EFBIG, EINVAL } from "../../base/errno.ts";
 import type { WriteRequest, Written } from "../operations.ts";
 import type { Change, SpliceChange } from "../store/change.ts";
+import type { Store } from "../store/store.ts";
 import type { FilesContext } from "./context.ts";
 import { regularAt } from "./inodes.ts";
 import { FILE_SIZE_MAX } from "./limits.ts";
 import { O_APPEND, O_DSYNC } from "./open-flags.ts";
 import { packPieces } from "./packing.ts";
 import { placeExtents } from "./ranges.ts";
+
+/** Bytes that a rewriting write may bring although they are more than half of it: edited headers. */
+const NEW_BYTES_MIN = 4_096;
 
 export function write(
   context: FilesContext,
@@ -44,7 +50,9 @@ export function write(
     const rewritten = context.offcuts.splice(inode, offset, data, units);
     const splice = rewritten ?? (append ? appended() : overwritten());
     if (splice !== undefined) changes.unshift(splice);
-    store.commit(changes);
+    const isWithin = rewritten !== undefined || (!append && offset + length <= inode.size);
+    const claim = isWithin && hardlyNew(store, units, length) ? "rewrite" : undefined;
+    store.commit(changes, claim);
   } catch (error) {
     for (const unit of units) store.dropUnit(unit);
     throw error;
@@ -52,4 +60,10 @@ export function write(
   // O_SYNC is O_DSYNC and another bit; we make no difference.
   if ((request.flags & O_DSYNC) === 0) return written;
   return store.durable().then(() => written);
+}
+
+function hardlyNew(store: Store, units: readonly number[], length: number): boolean {
+  let bytes = 0;
+  for (const unit of units) bytes += store.hasUnit(unit)?.length ?? 0;
+  return bytes <= Math.max(NEW_BYTES_MIN, length / 2);
 }

@@ -126,7 +126,8 @@ export function dropUnwritten(state: State, id: number): void {
   dropUnlinked(state, id);
 }
 
-function countUnitBytes(state: State, unit: Unit): SegmentUse {
+/** Counts the bytes of a unit's frame for the segment that it stands in. */
+export function countUnitBytes(state: State, unit: Pick<Unit, "segment" | "chunks">): SegmentUse {
   const stored = storedLength(unit.chunks);
   const use = state.segmentUse(unit.segment);
   state.touch(use);

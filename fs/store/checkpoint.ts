@@ -12,6 +12,7 @@ import { META_KEY } from "./keys.ts";
 import type { Log } from "./log.ts";
 import { encodeMeta } from "./meta-row.ts";
 import type { State } from "./state.ts";
+import { StoreError } from "./errors.ts";
 import type { StoreIndex } from "./store-index.ts";
 
 /** How far the index may lag behind the log: what a start after a crash has to read. */
@@ -33,6 +34,7 @@ export async function writeCheckpoint(state: State, log: Log, index: StoreIndex)
     orphans: [...state.orphans],
     unlinked: [...state.unlinked],
   });
+  const { moves } = log;
   const generation = state.generation;
   const extents = state.extentsChanged;
   const rows = state.freeze(batch);
@@ -45,6 +47,9 @@ export async function writeCheckpoint(state: State, log: Log, index: StoreIndex)
     }
     batch.put(META_KEY, meta);
     await durable;
+    if (log.moves !== moves) {
+      throw new StoreError("STORE_IO", "a part of the log went to another segment meanwhile");
+    }
     await batch.write();
   } catch (error) {
     state.unfreeze(rows, generation, extents);

@@ -72,8 +72,7 @@ export function lockStore(directory: string, disk: Disk = systemDisk): number {
   try {
     fd = disk.lock(path);
     if (fd !== undefined) {
-      disk.truncate(fd, 0);
-      disk.write(fd, Buffer.from(`${process.pid}\n`), 0);
+      writeHolder(disk, fd);
       return fd;
     }
   } catch (error) {
@@ -85,6 +84,18 @@ export function lockStore(directory: string, disk: Disk = systemDisk): number {
     "STORE_BUSY",
     `the store ${directory} is in use by process ${holder || "(unknown)"}; only one may have it open`,
   );
+}
+
+/** Who has the store, for whom it is refused to. A full disk does not keep a store from being opened. */
+function writeHolder(disk: Disk, fd: number): void {
+  const line = Buffer.from(`${process.pid}\n`);
+  try {
+    disk.write(fd, line, 0);
+  } catch (error) {
+    if (storageError("", error).code !== "STORE_FULL") throw error;
+    return;
+  }
+  disk.truncate(fd, line.length);
 }
 
 export function unlockStore(fd: number, disk: Disk = systemDisk): void {

@@ -39,23 +39,34 @@ export interface FrameHeader {
   readonly checksum: number;
 }
 
-export function encodeSegmentHeader(segment: number): Buffer {
+/** What a segment's header says. */
+export interface SegmentHeader {
+  readonly version: number;
+  readonly segment: number;
+  /** Where the segment before it ends, if that had to be cut: a sync of it failed. 0: where its file ends. */
+  readonly previousLength: number;
+}
+
+export function encodeSegmentHeader(segment: number, previousLength = 0): Buffer {
   const bytes = Buffer.alloc(SEGMENT_HEADER_LENGTH);
   SEGMENT_MAGIC.copy(bytes, 0);
   bytes.writeUInt32LE(FORMAT_VERSION, 8);
+  bytes.writeUInt32LE(previousLength, 12);
   bytes.writeBigUInt64LE(BigInt(segment), 16);
   bytes.writeUInt32LE(crc32c(bytes.subarray(0, 28)), 28);
   return bytes;
 }
 
-/** The version and number that a segment header gives; undefined when it is not one. */
-export function decodeSegmentHeader(
-  bytes: Buffer,
-): { version: number; segment: number } | undefined {
+/** What a segment header says; undefined when it is not one. */
+export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | undefined {
   if (bytes.length < SEGMENT_HEADER_LENGTH) return undefined;
   if (!bytes.subarray(0, 8).equals(SEGMENT_MAGIC)) return undefined;
   if (bytes.readUInt32LE(28) !== crc32c(bytes.subarray(0, 28))) return undefined;
-  return { version: bytes.readUInt32LE(8), segment: Number(bytes.readBigUInt64LE(16)) };
+  return {
+    version: bytes.readUInt32LE(8),
+    segment: Number(bytes.readBigUInt64LE(16)),
+    previousLength: bytes.readUInt32LE(12),
+  };
 }
 
 /** Header and meta of a frame in one buffer; the data, if any, follows it in the file. */

@@ -5,7 +5,11 @@
  * - the queue is written by one append; what follows in the log was queued later;
  * - behind the last frame there are only zeros, and none in a segment that is not the last;
  * - a segment is synced before its successor is created, so only the last one can have a torn tail;
- * - after a failed sync nothing is acknowledged any more: every call throws (STORE_IO).
+ * - while a sync is under way the segment stays the last one: its failure tells of this segment alone;
+ * - after a failed sync, or a write that leaves it open what the file holds, nothing is acknowledged and every call
+ *   throws (STORE_IO), until the frames since the last sync stand in a new segment (log-tail.ts). That is tried
+ *   at once and then again after pauses; the descriptor that failed is never synced again;
+ * - a segment that was left so is cut before its successor gets one.
  */
 import type { Chunks } from "./chunks.ts";
 import {
@@ -18,6 +22,10 @@ import {
   ZEROS_AHEAD,
 } from "./format.ts";
 import { StoreError } from "./errors.ts";
+import type { MovedTail } from "./log-tail.ts";
+import { moveTail } from "./log-tail.ts";
+import type { Claim, Room } from "./room.ts";
+import { NO_RESERVE } from "./room.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import { encodeUnitMeta } from "./unit-meta.ts";
 
@@ -33,10 +41,25 @@ const INLINE_WAITERS_MAX = 1.3;
 const NEWEST_WEIGHT = 0.1;
 
 const ZEROS = Buffer.alloc(ZEROS_AHEAD);
+/** Where there was no room for zeros, they are not tried again before so many writes. */
+const WRITES_WITHOUT_ZEROS = 256;
+
+/** Pauses between attempts to go on after a failure: twice as long each time. */
+const RETRY_MS_MIN = 250;
+const RETRY_MS_MAX = 30_000;
 
 export interface LogPosition {
   readonly segment: number;
   readonly offset: number;
+}
+
+export interface LogOptions {
+  /** Segments are ended at this length (bytes). */
+  readonly segmentLength?: number | undefined;
+  /** What is kept back for when the disk is full. */
+  readonly room?: Room;
+  /** Called in the turn in which a part of the log came to stand elsewhere. */
+  readonly onMoved?: (moved: MovedTail) => void;
 }
 
 interface Waiter {
@@ -53,6 +76,9 @@ export class Log {
   #offset: number;
   /** Where the zeros behind the last frame end. */
   #zerosEnd: number;
+  #writesWithoutZeros = 0;
+  /** What of the segment is known to be on stable storage. */
+  #syncedOffset: number;
   #queue: Buffer[] = [];
   #queuedLength = 0;
   /** Bytes appended and bytes known to be durable since this log was opened. */
@@ -60,18 +86,41 @@ export class Log {
   #synced = 0;
   /** A sync is under way, or will start in this turn's check phase. */
   #syncing = false;
+  /** One is under way in another thread. */
+  #inPool = false;
   #syncMs = INLINE_SYNC_MS_MAX / 2;
   #waitersMean = 1;
   #waiters: Waiter[] = [];
   #failure: StoreError | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
+  #retryMs = RETRY_MS_MIN;
+  /** A segment whose end is to be cut: what stood there is in its successor. */
+  #uncut: LogPosition | undefined;
+  #moves = 0;
+  readonly #onMoved: (moved: MovedTail) => void;
+  readonly #room: Room;
 
-  constructor(files: SegmentFiles, end: LogPosition, segmentLength = SEGMENT_LENGTH) {
+  /** Everything up to `end` is on stable storage. */
+  constructor(files: SegmentFiles, end: LogPosition, options: LogOptions = {}) {
     this.#files = files;
     this.#segment = end.segment;
     this.#offset = end.offset;
     this.#zerosEnd = end.offset;
+    this.#syncedOffset = end.offset;
     files.pin(end.segment);
-    this.#segmentLength = segmentLength;
+    this.#segmentLength = options.segmentLength ?? SEGMENT_LENGTH;
+    this.#room = options.room ?? NO_RESERVE;
+    this.#onMoved = options.onMoved ?? (() => {});
+  }
+
+  /** Nothing more is tried. */
+  close(): void {
+    clearTimeout(this.#retryTimer);
+  }
+
+  /** How often a part of the log went to another segment: positions from before may mean nothing since. */
+  get moves(): number {
+    return this.#moves;
   }
 
   /** Behind everything written; there must be nothing in the queue. */
@@ -106,14 +155,15 @@ export class Log {
   }
 
   /** Writes the queue. After an error nothing of it is in the log. */
-  flush(): void {
+  flush(claim: Claim = "grow"): void {
     if (this.#queue.length === 0) return;
     const queue = this.#queue;
     const length = this.#queuedLength;
     this.#queue = [];
     this.#queuedLength = 0;
     try {
-      this.#append(queue, length);
+      this.#room.admit(claim);
+      this.#withRoom(claim, length, () => this.#append(queue, length));
     } catch (error) {
       // A full disk refuses this change only. Anything else leaves it unknown what the file holds now.
       if (error instanceof StoreError && error.code !== "STORE_FULL") throw this.#fail(error);
@@ -123,8 +173,21 @@ export class Log {
     this.#appended += length;
   }
 
+  /** Does it again as long as the disk is full and some of the reserve can be given back. */
+  #withRoom<T>(claim: Claim, length: number, write: () => T): T {
+    for (;;) {
+      try {
+        return write();
+      } catch (error) {
+        if (!(error instanceof StoreError) || error.code !== "STORE_FULL") throw error;
+        if (!this.#room.give(claim, length)) throw error;
+      }
+    }
+  }
+
   /** The zeros go: a log that is not appended to ends with its last frame. */
   trim(): void {
+    this.#cut();
     if (this.#zerosEnd > this.#offset) this.#files.truncate(this.#segment, this.#offset);
     this.#zerosEnd = this.#offset;
   }
@@ -135,9 +198,10 @@ export class Log {
     const known = this.#zerosEnd;
     // What a failed append leaves: nothing behind the last frame.
     this.#zerosEnd = start;
-    if (end <= known) {
+    if (end <= known || this.#writesWithoutZeros > 0) {
       this.#files.append(this.#segment, start, queue);
-      this.#zerosEnd = known;
+      this.#zerosEnd = Math.max(known, end);
+      this.#writesWithoutZeros = Math.max(0, this.#writesWithoutZeros - 1);
       return;
     }
     try {
@@ -145,6 +209,7 @@ export class Log {
       this.#zerosEnd = end + ZEROS.length;
     } catch (error) {
       if (!(error instanceof StoreError) || error.code !== "STORE_FULL") throw error;
+      this.#writesWithoutZeros = WRITES_WITHOUT_ZEROS;
       this.#files.append(this.#segment, start, queue);
       this.#zerosEnd = end;
     }
@@ -173,19 +238,39 @@ export class Log {
 
   #beginBatch(): void {
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#queue.length > 0 || this.#offset < this.#segmentLength) return;
+    if (this.#queue.length > 0 || this.#offset < this.#segmentLength || this.#inPool) return;
+    this.#cut();
+    this.#seal();
     const next = this.#segment + 1;
+    this.#withRoom("free", SEGMENT_HEADER_LENGTH, () => this.#files.create(next));
+    this.#beginAt({ segment: next, offset: SEGMENT_HEADER_LENGTH });
+  }
+
+  #seal(): void {
     try {
       this.#files.seal(this.#segment, this.#offset);
     } catch (error) {
       throw this.#fail(error as StoreError);
     }
+    this.#syncedOffset = this.#offset;
+    this.#zerosEnd = this.#offset;
     this.#settle(this.#appended);
-    this.#files.create(next);
-    this.#files.pin(next);
-    this.#segment = next;
-    this.#offset = SEGMENT_HEADER_LENGTH;
-    this.#zerosEnd = SEGMENT_HEADER_LENGTH;
+  }
+
+  /** Goes on in a segment that is on stable storage up to there. */
+  #beginAt({ segment, offset }: LogPosition): void {
+    this.#files.pin(segment);
+    this.#segment = segment;
+    this.#offset = offset;
+    this.#zerosEnd = offset;
+    this.#syncedOffset = offset;
+  }
+
+  /** Throws StoreError. */
+  #cut(): void {
+    if (this.#uncut === undefined) return;
+    this.#files.cutAnew(this.#uncut.segment, this.#uncut.offset);
+    this.#uncut = undefined;
   }
 
   #startSync(): void {
@@ -196,23 +281,36 @@ export class Log {
   }
 
   #sync(): void {
+    if (this.#failure !== undefined) {
+      this.#syncing = false;
+      return;
+    }
     const upTo = this.#appended;
+    const segment = this.#segment;
+    const offset = this.#offset;
     const start = performance.now();
     const done = (error: StoreError | undefined): void => {
       this.#syncMs += (performance.now() - start - this.#syncMs) * NEWEST_WEIGHT;
       this.#syncing = false;
-      if (error === undefined) this.#settle(upTo);
-      else this.#fail(error);
+      this.#inPool = false;
+      if (error === undefined) {
+        if (segment === this.#segment) this.#syncedOffset = offset;
+        this.#settle(upTo);
+      } else this.#fail(error);
+      if (this.#failure !== undefined) setImmediate(() => this.#goOn());
       this.#startSync();
     };
     this.#waitersMean += (this.#waiters.length - this.#waitersMean) * NEWEST_WEIGHT;
-    if (this.#waitersMean > INLINE_WAITERS_MAX || this.#syncMs > INLINE_SYNC_MS_MAX) {
-      this.#files.sync(this.#segment, done);
+    const isCrowd = this.#waitersMean > INLINE_WAITERS_MAX || this.#syncMs > INLINE_SYNC_MS_MAX;
+    // A segment that is long enough is synced here, or it would grow as long as there is always a sync under way.
+    if (isCrowd && offset < this.#segmentLength) {
+      this.#inPool = true;
+      this.#files.sync(segment, done);
       return;
     }
     let failure: StoreError | undefined;
     try {
-      this.#files.syncNow(this.#segment);
+      this.#files.syncNow(segment);
     } catch (error) {
       failure = error as StoreError;
     }
@@ -226,16 +324,66 @@ export class Log {
     for (const waiter of waiters) if (waiter.upTo <= this.#synced) waiter.resolve();
   }
 
+  /** Who waits goes on waiting for the first attempt to go on, which comes as soon as this turn's work is done. */
   #fail(error: StoreError): StoreError {
-    if (this.#failure === undefined) {
-      const message = `the log failed, so nothing more is accepted until the store is opened again: ${error.message}`;
-      this.#failure = new StoreError("STORE_IO", message, { cause: error });
-      process.emitWarning(message);
+    if (this.#failure !== undefined) return this.#failure;
+    const message = `nothing more is accepted until the log can be written again: ${error.message}`;
+    this.#failure = new StoreError("STORE_IO", message, { cause: error });
+    this.#retryMs = RETRY_MS_MIN;
+    setImmediate(() => this.#goOn());
+    return this.#failure;
+  }
+
+  /** What was not synced goes to a new segment, and the log goes on there. */
+  #goOn(): void {
+    const failure = this.#failure;
+    // A sync's end comes first, and calls this.
+    if (failure === undefined || this.#inPool) return;
+    clearTimeout(this.#retryTimer);
+    // So does who fills the queue.
+    if (this.#queue.length > 0) {
+      setImmediate(() => this.#goOn());
+      return;
+    }
+    const end = this.#offset;
+    const from = this.#syncedOffset;
+    let moved: MovedTail;
+    try {
+      this.#cut();
+      moved = this.#withRoom("free", end - from, () =>
+        moveTail(this.#files, this.#segment, from, end),
+      );
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#failed(failure, error);
+      return;
+    }
+    this.#failure = undefined;
+    this.#moves++;
+    this.#uncut = { segment: moved.segment, offset: from };
+    this.#beginAt({ segment: moved.to, offset: moved.end });
+    this.#onMoved(moved);
+    process.emitWarning(
+      `the log goes on in segment ${moved.to}, with ${end - from} bytes that segment ${moved.segment} ` +
+        `did not take (${(failure.cause as Error).message})`,
+    );
+    try {
+      this.#cut();
+    } catch (error) {
+      process.emitWarning(`${(error as Error).message}; it is tried again`);
+    }
+    this.#settle(this.#appended);
+  }
+
+  #failed(failure: StoreError, error: StoreError): void {
+    if (this.#retryMs === RETRY_MS_MIN) {
+      process.emitWarning(`${failure.message}; and then: ${error.message}. It is tried again`);
     }
     const waiters = this.#waiters;
     this.#waiters = [];
-    for (const waiter of waiters) waiter.reject(this.#failure);
-    return this.#failure;
+    for (const waiter of waiters) waiter.reject(failure);
+    this.#retryTimer = setTimeout(() => this.#goOn(), this.#retryMs).unref();
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX);
   }
 }
 

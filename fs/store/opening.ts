@@ -9,14 +9,16 @@ import { CHECKPOINT_BYTES, INDEX_LAG_EXTENTS_MAX, writeCheckpoint } from "./chec
 import type { Disk } from "./disk.ts";
 import { checkFormat, createStore, isStore, lockStore, unlockStore } from "./directory.ts";
 import { StoreError } from "./errors.ts";
-import { SEGMENT_HEADER_LENGTH } from "./format.ts";
+import { SEGMENT_HEADER_LENGTH, SEGMENT_LENGTH } from "./format.ts";
 import { IndexDb } from "./index-db.ts";
 import { firstNumber, kindRange } from "./keys.ts";
 import { Log } from "./log.ts";
+import { applyMovedTail } from "./log-tail.ts";
 import { decodeMeta } from "./meta-row.ts";
 import { decodePending } from "./pending.ts";
 import type { Recovered } from "./recovery.ts";
 import { replay } from "./recovery.ts";
+import { Reserve } from "./reserve.ts";
 import { SegmentFiles } from "./segment-files.ts";
 import { decodeSegmentUse } from "./segment-use.ts";
 import type { IndexKind, StoreIndex } from "./store-index.ts";
@@ -37,17 +39,23 @@ export interface StoreOptions extends StoreMedium {
   readonly cacheLimits?: CacheLimits;
   /** Segments are ended at this length (bytes); smaller ones are for tests. */
   readonly segmentLength?: number;
+  /** Keep room back for when the disk is full. */
+  readonly keepReserve?: boolean;
   /** Make the index anew from the log. */
   readonly rebuildIndex?: boolean;
   /** Told what a long start is doing: bytes of the log read so far and in all. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }
 
+/** What is given back at a time to a start that finds the disk full (bytes). */
+const OPENING_ROOM = 1024 * 1024;
+
 export interface Opened {
   readonly disk: Disk;
   /** The descriptor that holds the store's lock. */
   readonly lock: number;
   readonly files: SegmentFiles;
+  readonly reserve: Reserve;
   readonly index: StoreIndex;
   readonly state: State;
   readonly log: Log;
@@ -64,6 +72,8 @@ export async function openStore(directory: string, options: StoreOptions): Promi
   checkFormat(directory, disk);
   const lock = lockStore(directory, disk);
   const files = new SegmentFiles(directory, disk);
+  const segmentLength = options.segmentLength ?? SEGMENT_LENGTH;
+  const reserve = new Reserve({ disk, store: directory, segmentLength });
   let index: StoreIndex | undefined;
   try {
     if (options.rebuildIndex === true) indexKind.remove(directory);
@@ -72,11 +82,17 @@ export async function openStore(directory: string, options: StoreOptions): Promi
       try {
         index = await indexKind.open(directory);
         const state = new State(index, options.cacheLimits ?? CACHE_LIMITS);
-        const recovery = await recover(files, index, state, options);
-        return { disk, lock, files, index, state, indexRebuilt, ...recovery };
+        const recovery = await recover(files, index, state, reserve, options);
+        return { disk, lock, files, reserve, index, state, indexRebuilt, ...recovery };
       } catch (error) {
-        const damagedIndex = error instanceof StoreError && error.code === "INDEX_DAMAGED";
-        if (!damagedIndex || indexRebuilt) throw error;
+        if (!(error instanceof StoreError)) throw error;
+        if (error.code === "STORE_FULL" && reserve.give("free", OPENING_ROOM)) {
+          // LevelDB writes new files whenever it is opened.
+          await index?.close();
+          index = undefined;
+          continue;
+        }
+        if (error.code !== "INDEX_DAMAGED" || indexRebuilt) throw error;
         // Everything in it comes from the log.
         process.emitWarning(`${error.message}; the index is made anew from the log`);
         await index?.close();
@@ -97,6 +113,7 @@ async function recover(
   files: SegmentFiles,
   index: StoreIndex,
   state: State,
+  reserve: Reserve,
   options: StoreOptions,
 ): Promise<Pick<Opened, "log" | "recovered" | "lagBytes">> {
   const metaRow = index.meta();
@@ -107,7 +124,9 @@ async function recover(
     for (const id of meta.unlinked) state.unlinked.add(id);
     await loadSmallRows(index, state);
   }
+  files.removeUnfinished();
   removeUnfinishedSegment(files);
+  cutLastButOne(files);
   let totalBytes = 0;
   for (const segment of files.list()) totalBytes += files.length(segment);
   let done = 0;
@@ -122,7 +141,11 @@ async function recover(
     covered = done;
   });
   for (const id of state.unlinked) dropUnlinked(state, id);
-  const log = new Log(files, recovered.end, options.segmentLength);
+  const log = new Log(files, recovered.end, {
+    segmentLength: options.segmentLength,
+    room: reserve,
+    onMoved: (moved) => applyMovedTail(state, moved),
+  });
   return { log, recovered, lagBytes: recovered.bytes - covered };
 }
 
@@ -131,6 +154,14 @@ function removeUnfinishedSegment(files: SegmentFiles): void {
   const last = files.list().at(-1);
   if (last === undefined || last === 1 || files.length(last) >= SEGMENT_HEADER_LENGTH) return;
   files.remove(last);
+}
+
+/** A segment that could not be synced ends where its successor says (log-tail.ts). */
+function cutLastButOne(files: SegmentFiles): void {
+  const [before, last] = files.list().slice(-2);
+  if (before === undefined || last !== before + 1) return;
+  const length = files.previousLength(last);
+  if (length > 0) files.cutAnew(before, length);
 }
 
 /** Rows that are always in memory: the use of segments, and what is pending. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 
 export const LOCK_FILE = "lock";
 export const FORMAT_FILE = "format";
+export const RESERVE_FILE = "reserve";
 export const LOG_DIRECTORY = "log";
 export const INDEX_DIRECTORY = "index";
 
@@ -18,6 +19,22 @@ export function indexDirectory(store: string): string {
 
 export function segmentPath(store: string, segment: number): string {
   return join(store, LOG_DIRECTORY, `${String(segment).padStart(8, "0")}.seg`);
+}
+
+/** A segment that is still being made. One that a crash left behind is nothing, and removed at the next start. */
+export function unfinishedSegmentPath(store: string, segment: number): string {
+  return `${segmentPath(store, segment)}.new`;
+}
+
+const UNFINISHED_SEGMENT_NAME = /^\d{8,15}\.seg\.new$/;
+
+export function isUnfinishedSegment(name: string): boolean {
+  return UNFINISHED_SEGMENT_NAME.test(name);
+}
+
+/** Bytes that are kept back for when the disk is full. */
+export function reservePath(store: string): string {
+  return join(store, RESERVE_FILE);
 }
 
 /** What recovery cut off a segment although whole frames followed. */

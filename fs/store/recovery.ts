@@ -59,7 +59,7 @@ export async function replay(
     }
     if (last) {
       files.truncate(segment, read.offset);
-      files.syncNow(segment);
+      files.renew(segment, start, read.offset);
     } else if (read.offset < files.length(segment)) {
       throw new StoreError("STORE_DAMAGED", `segment ${segment} ends in zeros`);
     }

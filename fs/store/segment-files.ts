@@ -2,10 +2,18 @@
  * The segment files of one store: creating, opening, reading, appending, syncing. The only code of the
  * log that calls the disk. Failures come as StoreError: ENOSPC and EDQUOT as STORE_FULL, the rest as STORE_IO.
  */
+import { join } from "node:path";
 import type { Disk } from "./disk.ts";
-import { encodeSegmentHeader } from "./format.ts";
+import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER_LENGTH } from "./format.ts";
 import { StoreError } from "./errors.ts";
-import { logDirectory, segmentNumber, segmentPath, tornPath } from "./paths.ts";
+import {
+  isUnfinishedSegment,
+  logDirectory,
+  segmentNumber,
+  segmentPath,
+  tornPath,
+  unfinishedSegmentPath,
+} from "./paths.ts";
 import { systemDisk } from "./system-disk.ts";
 import { writeWholeFile } from "./whole-file.ts";
 
@@ -13,6 +21,14 @@ import { writeWholeFile } from "./whole-file.ts";
 const OPEN_MAX = 512;
 /** Buffers that are not longer together are copied into one. */
 const JOINED_LENGTH_MAX = 16 * 1024;
+const RENEWED_AT_ONCE = 1024 * 1024;
+const NO_FRAMES = Buffer.alloc(0);
+
+/** What a segment begins with: where the one before it was cut (0: it was not), and frames. */
+export interface Beginning {
+  readonly previousLength?: number;
+  readonly frames?: Buffer;
+}
 
 export function storageError(what: string, error: unknown): StoreError {
   const { code, message } = error as NodeJS.ErrnoException;
@@ -48,24 +64,67 @@ export class SegmentFiles {
     this.#pinned = segment;
   }
 
-  /** A new segment with its header; its name is on stable storage when this returns. */
-  create(segment: number): void {
+  /**
+   * A new segment with its header and perhaps frames; bytes and name are on stable storage when this returns. When
+   * it throws, the name may be there all the same: the next call for this number takes its place.
+   */
+  create(segment: number, { previousLength = 0, frames = NO_FRAMES }: Beginning = {}): void {
     const path = segmentPath(this.#store, segment);
-    let fd: number;
+    const unfinished = unfinishedSegmentPath(this.#store, segment);
+    // A descriptor of an earlier attempt.
+    this.close(segment);
     try {
-      fd = this.#disk.open(path, "wx+");
-    } catch (error) {
-      throw storageError(`cannot create ${path}`, error);
-    }
-    this.#remember(segment, fd);
-    try {
-      this.#disk.write(fd, encodeSegmentHeader(segment), 0);
-      this.#disk.fdatasync(fd);
+      const header = encodeSegmentHeader(segment, previousLength);
+      writeWholeFile(this.#disk, unfinished, Buffer.concat([header, frames]));
+      this.#disk.rename(unfinished, path);
       this.#disk.syncDirectory(logDirectory(this.#store));
     } catch (error) {
-      this.remove(segment);
+      this.#removeQuietly(unfinished);
       throw storageError(`cannot create ${path}`, error);
     }
+  }
+
+  /** What a crash left of segments that were being made. */
+  removeUnfinished(): void {
+    for (const name of this.#disk.list(logDirectory(this.#store))) {
+      if (isUnfinishedSegment(name)) this.#removeQuietly(join(logDirectory(this.#store), name));
+    }
+  }
+
+  /** Best effort: the file is nothing to anybody, and the next one of its kind takes its place. */
+  #removeQuietly(path: string): void {
+    try {
+      this.#disk.unlink(path);
+    } catch {}
+  }
+
+  /** The end of the segment before `segment`, if its header says that it was cut; 0 if not. */
+  previousLength(segment: number): number {
+    const bytes = Buffer.alloc(SEGMENT_HEADER_LENGTH);
+    this.read(segment, 0, bytes, 0, bytes.length);
+    return decodeSegmentHeader(bytes)?.previousLength ?? 0;
+  }
+
+  /**
+   * Cuts a segment that could not be synced, through a descriptor that has seen no failure; the length is on stable
+   * storage when this returns.
+   */
+  cutAnew(segment: number, length: number): void {
+    this.close(segment);
+    if (this.length(segment) > length) this.seal(segment, length);
+  }
+
+  /**
+   * Writes a range of the file as it is there, and syncs it: what an earlier process could not sync may be in the
+   * system's cache alone, and no longer be known there as not written.
+   */
+  renew(segment: number, from: number, to: number): void {
+    const bytes = Buffer.allocUnsafe(Math.min(RENEWED_AT_ONCE, to - from));
+    for (let at = from; at < to; at += bytes.length) {
+      const count = this.read(segment, at, bytes, 0, Math.min(bytes.length, to - at));
+      this.#write(segment, at, [bytes.subarray(0, count)]);
+    }
+    this.syncNow(segment);
   }
 
   remove(segment: number): void {
@@ -118,8 +177,17 @@ export class SegmentFiles {
 
   /** Writes all the buffers at a position; after a failure the file ends there. */
   append(segment: number, position: number, buffers: readonly Buffer[]): void {
+    try {
+      this.#write(segment, position, this.#joined(buffers));
+    } catch (error) {
+      this.truncate(segment, position);
+      throw error;
+    }
+  }
+
+  #write(segment: number, position: number, buffers: Buffer[]): void {
     const fd = this.descriptor(segment);
-    let rest = this.#joined(buffers);
+    let rest = buffers;
     let at = position;
     try {
       while (rest.length > 0) {
@@ -135,8 +203,7 @@ export class SegmentFiles {
         if (count > 0) rest[0] = (rest[0] as Buffer).subarray(count);
       }
     } catch (error) {
-      this.truncate(segment, position);
-      throw storageError(`cannot append to segment ${segment}`, error);
+      throw storageError(`cannot write segment ${segment}`, error);
     }
   }
 

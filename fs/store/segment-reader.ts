@@ -62,7 +62,7 @@ export function checkSegmentHeader(files: SegmentFiles, segment: number): boolea
  * `checkData` the checksums of units are checked too.
  */
 export function readFrames(
-  files: SegmentFiles,
+  files: Pick<SegmentFiles, "length" | "read">,
   segment: number,
   offset: number,
   visit: (frame: Frame) => void,

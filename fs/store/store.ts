@@ -27,13 +27,16 @@ import { unlockStore } from "./directory.ts";
 import type { Disk, Space } from "./disk.ts";
 import { DirectoryStream } from "./directory-stream.ts";
 import { StoreError } from "./errors.ts";
-import { CHUNK_LENGTH_MAX, UNIT_LENGTH_MAX } from "./format.ts";
+import { CHUNK_LENGTH_MAX, SEGMENT_LENGTH, UNIT_LENGTH_MAX } from "./format.ts";
 import type { Inode } from "./inode.ts";
 import type { Log } from "./log.ts";
 import type { Opened, StoreOptions } from "./opening.ts";
 import { openStore } from "./opening.ts";
 import type { PendingDelivery } from "./pending.ts";
 import type { Recovered } from "./recovery.ts";
+import type { Reserve } from "./reserve.ts";
+import type { Claim } from "./room.ts";
+import { claimOf } from "./room.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import type { State } from "./state.ts";
 import type { StoreIndex } from "./store-index.ts";
@@ -43,6 +46,8 @@ import { validate } from "./validate.ts";
 
 /** When a checkpoint has failed (a full disk), the next one is tried after this time. */
 const CHECKPOINT_RETRY_MS = 10_000;
+/** LevelDB merges its files when it likes: room for that besides the rows, on a disk that is nearly full. */
+const CHECKPOINT_ROOM = 8 * 1024 * 1024;
 /** Changes that nobody asked to be durable are synced after this time at the latest. */
 export const SYNC_INTERVAL_MS = 5_000;
 
@@ -85,6 +90,7 @@ export class Store {
   readonly #index: StoreIndex;
   readonly #state: State;
   readonly #log: Log;
+  readonly #reserve: Reserve;
   readonly #reader: UnitReader;
   readonly #commitMeta = new ByteWriter(64 * 1024);
   readonly #syncTimer: NodeJS.Timeout;
@@ -113,6 +119,7 @@ export class Store {
     this.#log = opened.log;
     this.#reader = new UnitReader(opened.files);
     this.#lagStart = -opened.lagBytes;
+    this.#reserve = opened.reserve;
     this.#dirty = opened.recovered.bytes > 0 || opened.recovered.tornBytes > 0;
     this.#syncTimer = setInterval(() => {
       this.#log.durable().catch(() => {});
@@ -124,6 +131,13 @@ export class Store {
     const opened = await openStore(directory, options);
     const store = new Store(directory, opened, options.now ?? systemTime);
     if (store.#state.inode(ROOT_INO) === undefined) store.#makeRoot();
+    if (options.keepReserve === true) {
+      const segmentLength = options.segmentLength ?? SEGMENT_LENGTH;
+      const { segments } = store.#state;
+      opened.reserve.start(
+        () => Math.max(0, segments.size - 1) * segmentLength + opened.log.end.offset,
+      );
+    }
     return store;
   }
 
@@ -131,6 +145,7 @@ export class Store {
   async close(): Promise<void> {
     this.#closing = true;
     clearInterval(this.#syncTimer);
+    this.#reserve.stop();
     try {
       for (const id of this.#state.unlinked) this.dropUnit(id);
       await this.#checkpoint?.catch(() => {});
@@ -138,6 +153,7 @@ export class Store {
       await this.#log.durable();
       this.#log.trim();
     } finally {
+      this.#log.close();
       await this.#index.close();
       this.#files.closeAll();
       unlockStore(this.#lock, this.#disk);
@@ -235,9 +251,9 @@ export class Store {
   }
 
   /** Writes what is queued: afterwards it survives the end of this process. */
-  flush(): void {
+  flush(claim: Claim = "grow"): void {
     try {
-      this.#log.flush();
+      this.#log.flush(claim);
     } catch (error) {
       this.#dropQueued();
       throw error;
@@ -245,8 +261,12 @@ export class Store {
     this.#queuedUnits = [];
   }
 
-  /** One atomic change. When it throws StoreError, nothing happened. */
-  commit(changes: readonly Change[]): void {
+  /**
+   * One atomic change. When it throws StoreError, nothing happened. `claim`: who may use the last room on a disk;
+   * what the changes are, if it is not given.
+   */
+  commit(changes: readonly Change[], claim?: Claim): void {
+    const wanted = claim ?? (this.#queuedUnits.length > 0 ? "grow" : claimOf(changes));
     try {
       validate(this.#state, changes);
       this.#commitMeta.reset();
@@ -256,7 +276,7 @@ export class Store {
       this.#dropQueued();
       throw error;
     }
-    this.flush();
+    this.flush(wanted);
     this.#dirty = true;
     this.#apply(changes);
     this.#afterChange();
@@ -374,7 +394,7 @@ export class Store {
 
   /** A store can be closed without it: what the index lacks is read from the log at the next start. */
   async #lastCheckpoint(): Promise<void> {
-    if (!this.#dirty) return;
+    if (!this.#dirty || !this.#hasRoomForCheckpoint()) return;
     try {
       await this.checkpoint();
     } catch (error) {
@@ -423,6 +443,11 @@ export class Store {
     ) {
       return;
     }
+    if (!this.#hasRoomForCheckpoint()) {
+      // What the index lacks on a full disk is bounded by what the reserve lets be written.
+      this.#checkpointNotBefore = performance.now() + CHECKPOINT_RETRY_MS;
+      return;
+    }
     this.checkpoint().then(
       () => this.#afterChange(),
       (error: Error) => {
@@ -431,6 +456,11 @@ export class Store {
         process.emitWarning(`the index cannot be brought up to date: ${error.message}`);
       },
     );
+  }
+
+  /** A write that finds no room may break LevelDB's own log, and is not needed then. */
+  #hasRoomForCheckpoint(): boolean {
+    return this.#reserve.hasRoomFor(CHECKPOINT_ROOM + 3 * this.#state.changedBytes);
   }
 
   #scheduleSweep(): void {
