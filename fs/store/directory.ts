@@ -2,11 +2,11 @@
  * The directory that a store is: made once, marked with its format, and held by one process at a time
  * through a lock that the kernel drops when the process ends, however it ends.
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Disk } from "./disk.ts";
 import { StoreError } from "./errors.ts";
 import { FORMAT_VERSION } from "./format.ts";
-import { FORMAT_FILE, LOCK_FILE, LOG_DIRECTORY, logDirectory } from "./paths.ts";
+import { FORMAT_FILE, FORMAT_FILE_NEW, LOCK_FILE, LOG_DIRECTORY, logDirectory } from "./paths.ts";
 import { SegmentFiles, storageError } from "./segment-files.ts";
 import { systemDisk } from "./system-disk.ts";
 import { readWholeFile, writeWholeFile } from "./whole-file.ts";
@@ -21,17 +21,22 @@ export function isStore(directory: string, disk: Disk = systemDisk): boolean {
   return disk.exists(join(directory, FORMAT_FILE));
 }
 
-/** Makes an empty store in a directory that is missing or empty. */
+/** What a creation that did not come to its end leaves. */
+const UNFINISHED: readonly string[] = [LOG_DIRECTORY, LOCK_FILE, FORMAT_FILE_NEW];
+
+/** Makes an empty store in a directory that is missing or empty; it is on stable storage when this returns. */
 export function createStore(directory: string, disk: Disk): void {
   try {
     disk.makeDirectory(directory);
     const found = disk.list(directory).filter((name) => name !== "lost+found");
-    if (found.some((name) => name !== LOG_DIRECTORY && name !== LOCK_FILE)) {
+    const other = found.find((name) => !UNFINISHED.includes(name));
+    if (other !== undefined) {
       throw new StoreError(
         "STORE_FORMAT",
-        `${directory} is not a store and not empty (it has ${found[0]}); a new store needs an empty directory`,
+        `${directory} is not a store and not empty (it has ${other}); a new store needs an empty directory`,
       );
     }
+    syncAbove(directory, disk);
     disk.makeDirectory(logDirectory(directory));
     const files = new SegmentFiles(directory, disk);
     files.remove(1);
@@ -39,11 +44,25 @@ export function createStore(directory: string, disk: Disk): void {
     files.closeAll();
     // Last: a directory without it is no store yet, and may be made one again.
     const line = Buffer.from(`onespool store format ${FORMAT_VERSION}\n`);
-    writeWholeFile(disk, join(directory, FORMAT_FILE), line);
+    writeWholeFile(disk, join(directory, FORMAT_FILE_NEW), line);
+    disk.syncDirectory(directory);
+    disk.rename(join(directory, FORMAT_FILE_NEW), join(directory, FORMAT_FILE));
     disk.syncDirectory(directory);
   } catch (error) {
     if (error instanceof StoreError) throw error;
     throw storageError(`cannot make a store in ${directory}`, error);
+  }
+}
+
+/** The names of all directories above may be new as well. One that cannot be read was not made here. */
+function syncAbove(directory: string, disk: Disk): void {
+  for (let path = directory; path !== dirname(path); path = dirname(path)) {
+    try {
+      disk.syncDirectory(dirname(path));
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== "EACCES" && code !== "EPERM" && code !== "EINVAL") throw error;
+    }
   }
 }
 
@@ -63,6 +82,16 @@ export function checkFormat(directory: string, disk: Disk): void {
     ? `its file "format" says ${JSON.stringify(line.slice(0, 60))}`
     : `it has format ${version}, and this program knows format ${FORMAT_VERSION}`;
   throw new StoreError("STORE_FORMAT", `${directory} cannot be opened: ${problem}`);
+}
+
+/** Names that a killed process left may not be on stable storage yet; what is written now relies on them. */
+export function syncNames(directory: string, disk: Disk): void {
+  try {
+    disk.syncDirectory(directory);
+    disk.syncDirectory(logDirectory(directory));
+  } catch (error) {
+    throw storageError(`cannot sync the names of the store ${directory}`, error);
+  }
 }
 
 /** Takes the store for this process; throws STORE_BUSY. The descriptor holds the lock. */

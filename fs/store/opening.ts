@@ -7,7 +7,14 @@ import type { Time } from "../attributes.ts";
 import { dropUnlinked } from "./apply.ts";
 import { CHECKPOINT_BYTES, INDEX_LAG_EXTENTS_MAX, writeCheckpoint } from "./checkpoint.ts";
 import type { Disk } from "./disk.ts";
-import { checkFormat, createStore, isStore, lockStore, unlockStore } from "./directory.ts";
+import {
+  checkFormat,
+  createStore,
+  isStore,
+  lockStore,
+  syncNames,
+  unlockStore,
+} from "./directory.ts";
 import { StoreError } from "./errors.ts";
 import { SEGMENT_HEADER_LENGTH, SEGMENT_LENGTH } from "./format.ts";
 import { IndexDb } from "./index-db.ts";
@@ -76,6 +83,7 @@ export async function openStore(directory: string, options: StoreOptions): Promi
   const reserve = new Reserve({ disk, store: directory, segmentLength });
   let index: StoreIndex | undefined;
   try {
+    syncNames(directory, disk);
     if (options.rebuildIndex === true) indexKind.remove(directory);
     let indexRebuilt = options.rebuildIndex === true;
     for (;;) {
