@@ -37,7 +37,8 @@ export const systemDisk: Disk = {
     return { blockSize: bsize, blocks, free: bfree, available: bavail };
   },
   lock(path) {
-    const fd = fs.openSync(path, "a+", FILE_MODE);
+    // Not "a+": Linux appends what is written to such a descriptor, whatever the position.
+    const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, FILE_MODE);
     if (tryLock(fd)) return fd;
     fs.closeSync(fd);
     return undefined;
