@@ -23,6 +23,8 @@ const SEGMENTS = 2;
 const DISK_SHARE = 1 / 16;
 const GIVEN_LENGTH_MIN = 256 * 1024;
 const WRITTEN_LENGTH_MAX = 1024 * 1024;
+/** A disk with less is still called full. */
+const ROOM_AGAIN = 1024 * 1024;
 const LOOK_MS = 1_000;
 /** Between two pieces while there is room: 20 MB/s, so that filling holds nobody up. */
 const PIECE_MS = 50;
@@ -41,6 +43,7 @@ export class Reserve implements Room {
   #length: number;
   #unsynced = 0;
   #isSyncing = false;
+  #isTold = false;
   /** The length that it had when some of it was given back; 0: it is not broken into. */
   #goal = 0;
   #logLength: () => number = () => 0;
@@ -51,16 +54,15 @@ export class Reserve implements Room {
     this.#store = store;
     this.#path = reservePath(store);
     this.#lengthMax = SEGMENTS * segmentLength;
-    this.#length = disk.exists(this.#path) ? disk.length(this.#path) : 0;
+    this.#length = this.#exists() ? disk.length(this.#path) : 0;
   }
 
   /** Begins to look after it by itself; `logLength` tells the bytes of the log. */
   start(logLength: () => number): void {
     this.#logLength = logLength;
     // An earlier process may have given some of it back.
-    if (this.#length > 0 && this.#target() - this.#length > this.#available()) {
-      this.#goal = this.#target();
-    }
+    const target = this.#target();
+    if (this.#exists() && target - this.#length > this.#available()) this.#goal = target;
     this.#wait(LOOK_MS);
   }
 
@@ -83,16 +85,12 @@ export class Reserve implements Room {
   }
 
   give(claim: Claim, length: number): boolean {
+    this.#tellFull();
     if (claim === "grow") return false;
     const goal = this.#goal || this.#length;
     const kept = claim === "free" ? 0 : goal / 2;
     const left = Math.max(kept, this.#length - Math.max(GIVEN_LENGTH_MIN, 2 * length));
     if (left >= this.#length || !this.#cut(Math.floor(left))) return false;
-    if (this.#goal === 0) {
-      process.emitWarning(
-        "the disk under the store is full: no mail is taken until there is room again; deleting works",
-      );
-    }
     this.#goal = goal;
     return true;
   }
@@ -177,9 +175,18 @@ export class Reserve implements Room {
   }
 
   #whole(): void {
-    if (this.#goal === 0) return;
     this.#goal = 0;
+    if (!this.#isTold || this.#available() < ROOM_AGAIN) return;
+    this.#isTold = false;
     process.emitWarning("the disk under the store has room again: mail is taken");
+  }
+
+  #tellFull(): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
+    process.emitWarning(
+      "the disk under the store is full: no mail is taken until there is room again; deleting works",
+    );
   }
 
   #cut(length: number): boolean {
@@ -197,12 +204,16 @@ export class Reserve implements Room {
   }
 
   #open(use: (fd: number) => void): void {
-    const fd = this.#disk.open(this.#path, this.#disk.exists(this.#path) ? "r+" : "wx+");
+    const fd = this.#disk.open(this.#path, this.#exists() ? "r+" : "wx+");
     try {
       use(fd);
     } finally {
       this.#disk.close(fd);
     }
+  }
+
+  #exists(): boolean {
+    return this.#disk.exists(this.#path);
   }
 
   #descriptor(): number | undefined {

@@ -21,6 +21,7 @@ import type { Reason } from "../smtp/replies.ts";
 import type { SessionEnd, SessionRole } from "../smtp/session-role.ts";
 import { Session } from "../smtp/session.ts";
 import { WorkerMessage, type MessageReport } from "./message.ts";
+import { StoreWatch } from "./store-watch.ts";
 import { messageLine } from "./message-line.ts";
 import { transactionOf } from "./transaction-of.ts";
 
@@ -42,6 +43,7 @@ export class Worker implements SessionRole {
   readonly protocols: Protocols;
   isStress = false;
   readonly #services: WorkerServices;
+  readonly #storeWatch: StoreWatch;
   readonly #sessions = new Set<Session>();
   #settings: WorkerSettings;
   #xclients: AddressList;
@@ -51,6 +53,7 @@ export class Worker implements SessionRole {
 
   constructor(services: WorkerServices, settings: WorkerSettings) {
     this.#services = services;
+    this.#storeWatch = new StoreWatch(services.log);
     this.protocols = services.protocols;
     this.#settings = settings;
     this.#xclients = new AddressList(settings.config.xclientFrom);
@@ -166,5 +169,6 @@ export class Worker implements SessionRole {
     const { stored, result, recipientsStored: recipients } = report;
     this.#services.counters.message(result, stored && { recipients, ...stored });
     this.#services.log.message(messageLine(session, report));
+    this.#storeWatch.answered(result, report.detail);
   }
 }
