@@ -7,6 +7,7 @@ for (const levels of [2, 3]) {
   t.test(`a file of ${levels} levels of extents is emptied and filled again`, (t) => {
     const tree = new ExtentTree(new ExtentNode(9, ROOT_ID, true, []), 1, {
       made: () => undefined,
+      counted: () => undefined,
       load: (_ino, id) => {
         throw new Error(`node ${id} is not in memory`);
       },

@@ -8,6 +8,7 @@ import { ExtentTree } from "../fs/store/extent-tree.ts";
 function emptyTree(): ExtentTree {
   return new ExtentTree(new ExtentNode(9, ROOT_ID, true, []), 1, {
     made: () => undefined,
+    counted: () => undefined,
     load: (_ino, id) => {
       throw new Error(`node ${id} is not in memory`);
     },

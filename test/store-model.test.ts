@@ -16,6 +16,7 @@ function newTree(): { tree: ExtentTree; nodes: Map<number, ExtentNode> } {
   const nodes = new Map<number, ExtentNode>();
   const pool = {
     made: (): void => {},
+    counted: (): void => {},
     load: (_ino: number, id: number): ExtentNode => {
       const node = nodes.get(id);
       if (node === undefined) throw new Error(`node ${id} is not there`);

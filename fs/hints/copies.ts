@@ -96,5 +96,6 @@ async function writeCopies(
 function bytesOf(store: Store, source: Source): Buffer | undefined {
   if (Buffer.isBuffer(source)) return source;
   const { unit, offset, length } = source;
-  return store.hasUnit(unit) === undefined ? undefined : store.readUnit(unit, offset, length);
+  const isThere = store.hasUnit(unit, offset, length) !== undefined;
+  return isThere ? store.readUnit(unit, offset, length) : undefined;
 }

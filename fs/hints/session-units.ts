@@ -99,8 +99,8 @@ export class SessionUnits {
     for (let at = offset; at < end;) {
       const inUnit = at % UNIT_LENGTH_MAX;
       const unit = written.ids[(at - inUnit) / UNIT_LENGTH_MAX] as number;
-      if (this.#store.hasUnit(unit) === undefined) return "unitGone";
       const piece = Math.min(UNIT_LENGTH_MAX - inUnit, end - at);
+      if (this.#store.hasUnit(unit, inUnit, piece) === undefined) return "unitGone";
       extents.push({ unit, offset: inUnit, length: piece });
       at += piece;
     }

@@ -16,6 +16,7 @@ import type {
   InodeChange,
   MapChange,
   NameChange,
+  RemovedChange,
   SpliceChange,
   UnnameChange,
 } from "./change.ts";
@@ -25,9 +26,10 @@ import { Inode, isOffcut } from "./inode.ts";
 import { Pending } from "./pending.ts";
 import type { ReferenceEffect } from "./references.ts";
 import { addReferences, bytesReferenced, isUnreferenced } from "./references.ts";
-import type { SegmentUse } from "./segment-use.ts";
+import { hasSegment, union } from "./segment-set.ts";
 import type { State } from "./state.ts";
 import type { Unit } from "./unit.ts";
+import { countUnitBytes, NOWHERE, rowForCounting } from "./unit-counting.ts";
 
 /** Names with this end may be locks on the mailbox without it (fs/delivery/dotlock.ts). */
 export const DOTLOCK_SUFFIX = ".lock";
@@ -61,14 +63,19 @@ export function apply(state: State, change: Change): void {
       const xattrs = new Map(inode.xattrs);
       if (change.value === undefined) xattrs.delete(change.name);
       else xattrs.set(change.name, change.value);
+      const before = inode.attributeBytes;
       inode.xattrs = xattrs.size === 0 ? undefined : xattrs;
+      state.counters.attributeBytes += inode.attributeBytes - before;
       return;
     }
     case "pend": {
+      // Cleaning writes it again while it waits.
+      if (state.pending.has(change.id)) return;
       const pending = new Pending(change);
       state.touch(pending);
       state.pending.set(change.id, pending);
       state.counters.nextPending = Math.max(state.counters.nextPending, change.id + 1);
+      state.numbered();
       referAll(state, change.extents, 1);
       return;
     }
@@ -81,6 +88,12 @@ export function apply(state: State, change: Change): void {
       referAll(state, pending.change.extents, -1);
       return;
     }
+    case "absentName":
+    case "absentInode":
+    case "absentPending":
+      return;
+    case "removed":
+      return applyRemoved(state, change);
     default:
       assertNever(change);
   }
@@ -99,9 +112,7 @@ export function applyUnit(state: State, unit: Unit): void {
   from.liveBytes -= live;
   countUnitBytes(state, unit).liveBytes += live;
   state.touch(known);
-  known.segment = unit.segment;
-  known.position = unit.position;
-  known.chunks = unit.chunks;
+  known.move(unit.segment, unit.position, unit.chunks);
 }
 
 /** A unit whose id was never used before. */
@@ -126,16 +137,6 @@ export function dropUnwritten(state: State, id: number): void {
   dropUnlinked(state, id);
 }
 
-/** Counts the bytes of a unit's frame for the segment that it stands in. */
-export function countUnitBytes(state: State, unit: Pick<Unit, "segment" | "chunks">): SegmentUse {
-  const stored = storedLength(unit.chunks);
-  const use = state.segmentUse(unit.segment);
-  state.touch(use);
-  use.unitBytes += stored;
-  state.counters.unitBytes += stored;
-  return use;
-}
-
 /** A unit that nobody came to reference: its space in the log is dead. */
 export function dropUnlinked(state: State, id: number): void {
   if (!state.unlinked.has(id)) return;
@@ -153,6 +154,8 @@ function applyInode(state: State, change: InodeChange): void {
     countInode(state, change.mode, 1);
   }
   state.touch(inode);
+  inode.reset = state.place;
+  const attributeBytes = inode.attributeBytes;
   inode.mode = change.mode;
   inode.uid = change.uid;
   inode.gid = change.gid;
@@ -163,7 +166,9 @@ function applyInode(state: State, change: InodeChange): void {
   inode.parent = change.parent;
   inode.target = change.target;
   setLinkCount(state, inode, change.nlink);
+  state.counters.attributeBytes += inode.attributeBytes - attributeBytes;
   state.counters.nextIno = Math.max(state.counters.nextIno, change.ino + 1);
+  state.numbered();
 }
 
 function applyAttributes(state: State, change: AttributesChange): void {
@@ -210,9 +215,43 @@ function applyMap(state: State, change: MapChange): void {
   const inode = existing(state, change.ino);
   let length = 0;
   for (const extent of change.extents) length += extent.length;
+  // Where nothing is missing, a snapshot says what is there already.
+  if (
+    inode.size >= change.offset + length &&
+    (!change.last || inode.size === change.offset + length)
+  ) {
+    if (sameExtents(inode.tree.slice(change.offset, length), change.extents)) return;
+  }
   const replaced = Math.min(length, inode.size - change.offset);
   const remove = change.last ? inode.size - change.offset : replaced;
   spliceInode(state, inode, change.offset, remove, change.extents);
+}
+
+function sameExtents(one: readonly Extent[], other: readonly Extent[]): boolean {
+  return (
+    one.length === other.length &&
+    one.every((a, k) => {
+      const b = other[k] as Extent;
+      return a.unit === b.unit && a.offset === b.offset && a.length === b.length;
+    })
+  );
+}
+
+/** What stood in them has moved, or is dead. */
+function applyRemoved(state: State, change: RemovedChange): void {
+  const { counters } = state;
+  state.removedSegments = union(state.removedSegments, change.segments);
+  for (const use of state.segments.values()) {
+    if (!hasSegment(change.segments, use.segment)) continue;
+    assert(use.liveBytes === 0, `nothing in segment ${use.segment} is referenced`);
+    counters.unitBytes -= use.unitBytes;
+    state.touch(use);
+    use.removed = true;
+    state.segments.delete(use.segment);
+  }
+  counters.nextIno = Math.max(counters.nextIno, change.nextIno);
+  counters.nextUnit = Math.max(counters.nextUnit, change.nextUnit);
+  counters.nextPending = Math.max(counters.nextPending, change.nextPending);
 }
 
 function spliceInode(
@@ -273,11 +312,11 @@ function applyName(state: State, change: NameChange): void {
     if (!known.removed) return;
     known.removed = false;
     state.touch(directory);
-    countEntry(directory, name, 1);
+    countEntry(state, directory, name, 1);
     return;
   }
   state.touch(directory);
-  countEntry(directory, name, 1);
+  countEntry(state, directory, name, 1);
   directory.lastCookie++;
   const dentry = new Dentry(parent, name, directory.lastCookie, ino, fileType);
   state.dentries.set(dentry);
@@ -291,10 +330,12 @@ function applyUnname(state: State, change: UnnameChange): void {
   dentry.removed = true;
   const directory = existing(state, change.parent);
   state.touch(directory);
-  countEntry(directory, change.name, -1);
+  countEntry(state, directory, change.name, -1);
 }
 
-function countEntry(directory: Inode, name: string, delta: number): void {
+function countEntry(state: State, directory: Inode, name: string, delta: number): void {
+  state.counters.names += delta;
+  state.counters.nameBytes += delta * name.length;
   directory.entryCount += delta;
   if (name.endsWith(DOTLOCK_SUFFIX)) directory.dotlockCount += delta;
 }
@@ -304,6 +345,7 @@ function applyDropInode(state: State, ino: number): void {
   if (inode.size > 0) spliceInode(state, inode, 0, inode.size, []);
   state.touch(inode);
   inode.removed = true;
+  state.counters.attributeBytes -= inode.attributeBytes;
   state.orphans.delete(ino);
   countInode(state, inode.mode, -1);
 }
@@ -327,7 +369,7 @@ const effect: ReferenceEffect = { live: 0, shared: 0 };
 
 function refer(state: State, id: number, offset: number, length: number, delta: number): void {
   if (id === 0 || length === 0 || delta === 0) return;
-  const unit = state.unit(id);
+  const unit = state.rebuilding ? rowForCounting(state, id, offset + length) : state.unit(id);
   assert(unit !== undefined, `unit ${id} is there`);
   state.touch(unit);
   effect.live = 0;
@@ -335,16 +377,17 @@ function refer(state: State, id: number, offset: number, length: number, delta: 
   unit.runs = addReferences(unit.runs, offset, length, delta, effect);
   state.counters.storedBytes += effect.live;
   state.counters.sharedBytes += effect.shared;
-  if (effect.live !== 0) {
+  if (effect.live !== 0 && unit.segment !== NOWHERE) {
     const use = state.segmentUse(unit.segment);
     state.touch(use);
     use.liveBytes += effect.live;
   }
   if (delta > 0) state.unlinked.delete(id);
-  else if (isUnreferenced(unit.runs)) removeUnit(state, unit);
+  else if (isUnreferenced(unit.runs) && !state.rebuilding) removeUnit(state, unit);
 }
 
-function removeUnit(state: State, unit: Unit): void {
+/** A unit without references, at the end of a rebuild. */
+export function removeUnit(state: State, unit: Unit): void {
   state.touch(unit);
   unit.removed = true;
   state.unlinked.delete(unit.id);

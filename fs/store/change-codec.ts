@@ -20,6 +20,10 @@ const TAG_PEND = 9;
 const TAG_UNPEND = 10;
 const TAG_MAP = 11;
 const TAG_CUT = 12;
+const TAG_ABSENT_NAME = 13;
+const TAG_ABSENT_INODE = 14;
+const TAG_ABSENT_PENDING = 15;
+const TAG_REMOVED = 16;
 
 const HAS_MODE = 1;
 const HAS_UID = 2;
@@ -92,11 +96,13 @@ function encodeChange(out: ByteWriter, change: Change): void {
       out.text(change.name);
       out.varint(change.ino);
       out.varint(change.fileType);
+      out.varint(change.before ?? 0);
       return;
     case "unname":
       out.u8(TAG_UNNAME);
       out.varint(change.parent);
       out.text(change.name);
+      out.varint(change.before ?? 0);
       return;
     case "dropInode":
       out.u8(TAG_DROP_INODE);
@@ -123,6 +129,31 @@ function encodeChange(out: ByteWriter, change: Change): void {
     case "unpend":
       out.u8(TAG_UNPEND);
       out.varint(change.id);
+      return;
+    case "absentName":
+      out.u8(TAG_ABSENT_NAME);
+      out.varint(change.parent);
+      out.text(change.name);
+      out.varint(change.ino);
+      out.varint(change.last);
+      return;
+    case "absentInode":
+      out.u8(TAG_ABSENT_INODE);
+      out.varint(change.ino);
+      out.varint(change.last);
+      return;
+    case "absentPending":
+      out.u8(TAG_ABSENT_PENDING);
+      out.varint(change.id);
+      out.varint(change.last);
+      return;
+    case "removed":
+      out.u8(TAG_REMOVED);
+      out.varint(change.segments.length);
+      for (const number of change.segments) out.varint(number);
+      out.varint(change.nextIno);
+      out.varint(change.nextUnit);
+      out.varint(change.nextPending);
       return;
     default:
       assertNever(change);
@@ -176,9 +207,15 @@ function decodeChange(from: ByteReader): Change {
         name: from.text(),
         ino: from.varint(),
         fileType: from.varint(),
+        ...former(from.varint()),
       };
     case TAG_UNNAME:
-      return { type: "unname", parent: from.varint(), name: from.text() };
+      return {
+        type: "unname",
+        parent: from.varint(),
+        name: from.text(),
+        ...former(from.varint()),
+      };
     case TAG_DROP_INODE:
       return { type: "dropInode", ino: from.varint() };
     case TAG_XATTR: {
@@ -205,9 +242,33 @@ function decodeChange(from: ByteReader): Change {
       };
     case TAG_UNPEND:
       return { type: "unpend", id: from.varint() };
+    case TAG_ABSENT_NAME:
+      return {
+        type: "absentName",
+        parent: from.varint(),
+        name: from.text(),
+        ino: from.varint(),
+        last: from.varint(),
+      };
+    case TAG_ABSENT_INODE:
+      return { type: "absentInode", ino: from.varint(), last: from.varint() };
+    case TAG_ABSENT_PENDING:
+      return { type: "absentPending", id: from.varint(), last: from.varint() };
+    case TAG_REMOVED:
+      return {
+        type: "removed",
+        segments: Array.from({ length: from.varint() }, () => from.varint()),
+        nextIno: from.varint(),
+        nextUnit: from.varint(),
+        nextPending: from.varint(),
+      };
     default:
       throw new MalformedError(`change with tag ${tag}`);
   }
+}
+
+function former(before: number): { before?: number } {
+  return before === 0 ? {} : { before };
 }
 
 function encodeTime(out: ByteWriter, time: Time): void {

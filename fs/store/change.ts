@@ -5,6 +5,7 @@
  */
 import type { Time } from "../attributes.ts";
 import type { Inode } from "./inode.ts";
+import type { SegmentSet } from "./segment-set.ts";
 
 /** `length` bytes from `offset` of a unit. Unit 0 is a hole: zeros that are stored nowhere. */
 export interface Extent {
@@ -100,12 +101,16 @@ export interface NameChange {
   readonly ino: number;
   /** S_IFMT bits. */
   readonly fileType: number;
+  /** The inode that had the name; the store fills it in. Whoever cleans the record away must know it. */
+  readonly before?: number;
 }
 
 export interface UnnameChange {
   readonly type: "unname";
   readonly parent: number;
   readonly name: string;
+  /** The inode that had the name; the store fills it in. */
+  readonly before?: number;
 }
 
 /** Nothing refers to the inode any more: a deletion record. Its extents must be gone before. */
@@ -142,7 +147,46 @@ export interface UnpendChange {
   readonly id: number;
 }
 
+/**
+ * Deletion records, written again by cleaning: they change nothing in a state that has followed the log. In a log
+ * with gaps they undo what they name. Each is kept as long as a segment up to `last`, where the
+ * deletion itself stood, may hold what it deletes.
+ */
+export type AbsentChange = AbsentNameChange | AbsentInodeChange | AbsentPendingChange;
+
+/** The name does not stand for this inode, which is there. */
+export interface AbsentNameChange {
+  readonly type: "absentName";
+  readonly parent: number;
+  readonly name: string;
+  readonly ino: number;
+  readonly last: number;
+}
+
+export interface AbsentInodeChange {
+  readonly type: "absentInode";
+  readonly ino: number;
+  readonly last: number;
+}
+
+export interface AbsentPendingChange {
+  readonly type: "absentPending";
+  readonly id: number;
+  readonly last: number;
+}
+
+/** These segments hold nothing that is current, and their files may go: all that ever did. Numbers below the `next` ones were given out. */
+export interface RemovedChange {
+  readonly type: "removed";
+  readonly segments: SegmentSet;
+  readonly nextIno: number;
+  readonly nextUnit: number;
+  readonly nextPending: number;
+}
+
 export type Change =
+  | AbsentChange
+  | RemovedChange
   | InodeChange
   | AttributesChange
   | SpliceChange

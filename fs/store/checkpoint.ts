@@ -9,8 +9,9 @@
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { META_KEY } from "./keys.ts";
-import type { Log } from "./log.ts";
-import { encodeMeta } from "./meta-row.ts";
+import type { Log, LogPosition } from "./log.ts";
+import type { Meta } from "./meta-row.ts";
+import { encodeMeta, encodeUnfinishedMeta } from "./meta-row.ts";
 import type { State } from "./state.ts";
 import { StoreError } from "./errors.ts";
 import type { StoreIndex } from "./store-index.ts";
@@ -26,14 +27,16 @@ export const CHECKPOINT_BYTES = 10 * 1024 * 1024;
 /** Rows that one turn of the event loop writes into the batch: about a millisecond. */
 const ROWS_PER_TURN = 400;
 
-export async function writeCheckpoint(state: State, log: Log, index: StoreIndex): Promise<void> {
+/** Returns the position that the index covers then. `finished`: the rows are a state of the log; else `m` says that they are not. */
+export async function writeCheckpoint(
+  state: State,
+  log: Log,
+  index: StoreIndex,
+  finished = true,
+): Promise<LogPosition> {
   const batch = index.batch();
-  const meta = encodeMeta({
-    position: log.end,
-    counters: { ...state.counters },
-    orphans: [...state.orphans],
-    unlinked: [...state.unlinked],
-  });
+  const position = log.end;
+  const meta = finished ? encodeMeta(metaOf(state, position)) : encodeUnfinishedMeta();
   const { moves } = log;
   const generation = state.generation;
   const extents = state.extentsChanged;
@@ -60,4 +63,15 @@ export async function writeCheckpoint(state: State, log: Log, index: StoreIndex)
     state.thawed(rows[k] as (typeof rows)[number], generation);
     if (k % (ROWS_PER_TURN * 10) === 0) await nextTurn();
   }
+  return position;
+}
+
+function metaOf(state: State, position: LogPosition): Meta {
+  return {
+    position,
+    counters: { ...state.counters },
+    orphans: [...state.orphans],
+    unlinked: [...state.unlinked],
+    removed: state.removedSegments,
+  };
 }

@@ -74,6 +74,18 @@ export function storedLength(chunks: Chunks): number {
   return length;
 }
 
+/** Whether all bytes of a range are stored. */
+export function stores(chunks: Chunks, offset: number, length: number): boolean {
+  const end = offset + length;
+  let done = offset;
+  for (let k = 0; k < chunks.length && done < end; k += CHUNK_WIDTH) {
+    const start = chunks[k] as number;
+    if (start > done) return false;
+    done = Math.max(done, start + (chunks[k + 1] as number));
+  }
+  return done >= end;
+}
+
 /** Whether the stored bytes have these lengths and checksums. */
 export function chunksFit(chunks: Chunks, data: Buffer): boolean {
   let at = 0;

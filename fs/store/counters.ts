@@ -16,6 +16,13 @@ export interface Counters {
   units: number;
   files: number;
   directories: number;
+  /** Extents in the leaves of all files' trees. */
+  extents: number;
+  /** Names in all directories, and the bytes of them. */
+  names: number;
+  nameBytes: number;
+  /** Bytes of extended attributes, their names included, and of symbolic links' targets. */
+  attributeBytes: number;
   nextIno: number;
   nextUnit: number;
   nextPending: number;
@@ -28,6 +35,10 @@ const fields = [
   "units",
   "files",
   "directories",
+  "extents",
+  "names",
+  "nameBytes",
+  "attributeBytes",
   "nextIno",
   "nextUnit",
   "nextPending",
@@ -49,6 +60,10 @@ export function emptyCounters(): Counters {
     units: 0,
     files: 0,
     directories: 0,
+    extents: 0,
+    names: 0,
+    nameBytes: 0,
+    attributeBytes: 0,
     nextIno: FIRST_INO,
     nextUnit: 1,
     nextPending: 1,

@@ -29,6 +29,8 @@ const SMALL_ENTRIES_MAX = NODE_ENTRIES_MAX / 4;
 export interface NodePool {
   /** A node that was made, for whoever counts those in memory. */
   made(): void;
+  /** There are so many extents more (or fewer, < 0) in leaves. */
+  counted(delta: number): void;
   load(ino: number, id: number): ExtentNode;
   /** Before the node's first change, and again before each further one. */
   touch(node: ExtentNode): void;
@@ -55,7 +57,7 @@ export class ExtentTree {
     const { root } = this;
     if (root.leaf && root.count < NODE_ENTRIES_MAX) {
       this.#pool.touch(root);
-      root.append(unit, offset, length);
+      this.#append(root, unit, offset, length);
       return;
     }
     if (length > 0 && !this.#appendBelow(root, unit, offset, length)) {
@@ -68,7 +70,7 @@ export class ExtentTree {
     if (node.leaf) {
       if (node.count >= NODE_ENTRIES_MAX) return false;
       this.#pool.touch(node);
-      node.append(unit, offset, length);
+      this.#append(node, unit, offset, length);
       return true;
     }
     if (!this.#appendBelow(this.#kid(node, node.kids.length - 1), unit, offset, length))
@@ -76,6 +78,12 @@ export class ExtentTree {
     this.#pool.touch(node);
     node.lastKidGrew(length);
     return true;
+  }
+
+  #append(leaf: ExtentNode, unit: number, offset: number, length: number): void {
+    const before = leaf.count;
+    leaf.append(unit, offset, length);
+    this.#pool.counted(leaf.count - before);
   }
 
   /** Replaces `remove` bytes at `offset`; returns what was there. */
@@ -101,6 +109,14 @@ export class ExtentTree {
     const items: number[] = [];
     this.#collect(this.root, offset, offset + length, items);
     return toExtents(items);
+  }
+
+  /** Extents in the leaves; one that goes on in the next leaf counts as two. */
+  count(node: ExtentNode = this.root): number {
+    if (node.leaf) return node.count;
+    let count = 0;
+    for (let k = 0; k < node.kids.length; k++) count += this.count(this.#kid(node, k));
+    return count;
   }
 
   /** Drops children that equal the index from memory; returns how many are left. */
@@ -201,12 +217,14 @@ export class ExtentTree {
     if (!node.leaf) return this.#replaceInner(node, start, end, items, removed);
     if (start === end && start === node.bytes && items.length === EXTENT_WIDTH) {
       if (node.count < NODE_ENTRIES_MAX) {
-        node.append(items[0] as number, items[1] as number, items[2] as number);
+        this.#append(node, items[0] as number, items[1] as number, items[2] as number);
         return [node];
       }
     }
     const appended = end >= node.bytes;
+    const before = node.count;
     node.replace(start, end, items, removed);
+    this.#pool.counted(node.count - before);
     if (node.count > 0 && node.count <= NODE_ENTRIES_MAX) return [node];
     const list = [...node.items];
     return this.#spread(node, list, [], appended);
@@ -290,8 +308,12 @@ export class ExtentTree {
       const right = at(place + 1);
       this.#pool.touch(left);
       const items = left.items.slice();
-      if (left.leaf) cutExtents(right.items, 0, right.bytes, items);
-      else items.push(...right.items);
+      if (left.leaf) {
+        cutExtents(right.items, 0, right.bytes, items);
+        this.#pool.counted(items.length / EXTENT_WIDTH - left.count - right.count);
+      } else {
+        items.push(...right.items);
+      }
       left.assign(left.leaf, items, [...left.kids, ...right.kids]);
       this.#remove(right);
       kids.splice(place + 1, 1);
@@ -333,8 +355,12 @@ export class ExtentTree {
   }
 
   #removeBelow(node: ExtentNode, removed: number[]): void {
-    if (node.leaf) cutExtents(node.items, 0, node.bytes, removed);
-    else for (let k = 0; k < node.kids.length; k++) this.#removeBelow(this.#kid(node, k), removed);
+    if (node.leaf) {
+      this.#pool.counted(-node.count);
+      cutExtents(node.items, 0, node.bytes, removed);
+    } else {
+      for (let k = 0; k < node.kids.length; k++) this.#removeBelow(this.#kid(node, k), removed);
+    }
     this.#remove(node);
   }
 

@@ -7,6 +7,7 @@ import { ExtentNode, ROOT_ID } from "./extent-node.ts";
 import type { NodePool } from "./extent-tree.ts";
 import { ExtentTree } from "./extent-tree.ts";
 import { inodeKey } from "./keys.ts";
+import { offsetOf, placeOf, segmentOf } from "./place.ts";
 import type { RowBatch } from "./row.ts";
 import { Row } from "./row.ts";
 
@@ -47,6 +48,11 @@ export class Inode extends Row {
   /** Symbolic links: where to. */
   target: Buffer = EMPTY;
   xattrs: Map<string, Buffer> | undefined = undefined;
+  /**
+   * Where its creation or its last snapshot stands in the log (placeOf): what is said about it before that
+   * place is superseded, whether it is still there or not.
+   */
+  reset = 0;
   tree: ExtentTree;
   /** For whoever walks over many inodes in one turn, to notice one that it met before; not stored. */
   mark = 0;
@@ -65,6 +71,13 @@ export class Inode extends Row {
   /** Bytes. */
   get size(): number {
     return this.tree.root.bytes;
+  }
+
+  /** Bytes of the target and of the extended attributes with their names. */
+  get attributeBytes(): number {
+    let bytes = this.target.length;
+    for (const [name, value] of this.xattrs ?? []) bytes += name.length + value.length;
+    return bytes;
   }
 
   setAtime(time: Time): void {
@@ -116,6 +129,8 @@ export function encodeInode(inode: Inode): Buffer {
     out.text(name);
     out.bytes(value);
   }
+  out.varint(segmentOf(inode.reset));
+  out.varint(offsetOf(inode.reset));
   out.varint(inode.tree.nextNodeId);
   inode.tree.root.encode(out);
   return out.view();
@@ -141,6 +156,8 @@ export function decodeInode(ino: number, from: ByteReader, pool: NodePool): Inod
     const name = from.text();
     xattrs.set(name, Buffer.from(from.bytes()));
   }
+  const resetSegment = from.varint();
+  const reset = placeOf(resetSegment, from.varint());
   const nextNodeId = from.varint();
   const inode = new Inode(ino, pool, ExtentNode.decode(ino, ROOT_ID, from), nextNodeId);
   inode.mode = mode;
@@ -157,5 +174,6 @@ export function decodeInode(ino: number, from: ByteReader, pool: NodePool): Inod
   inode.dotlockCount = dotlockCount;
   inode.target = target.length === 0 ? EMPTY : target;
   inode.xattrs = xattrs;
+  inode.reset = reset;
   return inode;
 }

@@ -10,6 +10,7 @@
  *     e directory cookie     inode, type, name
  *     u unit                 place, chunks, references
  *     p pending              a delivery that waits for a lock
+ *     r inode                while the index is made from a log with gaps: the place of its last snapshot
  */
 
 const NUMBER_LENGTH = 6;
@@ -46,6 +47,7 @@ export const inodeKey = (ino: number): Buffer => key(0x69, ino);
 export const nodeKey = (ino: number, node: number): Buffer => longKey(0x78, ino, node);
 export const unitKey = (unit: number): Buffer => key(0x75, unit);
 export const segmentKey = (segment: number): Buffer => key(0x73, segment);
+export const resetKey = (ino: number): Buffer => key(0x72, ino);
 export const pendingKey = (id: number): Buffer => key(0x70, id);
 export const cookieKey = (directory: number, cookie: number): Buffer =>
   longKey(0x65, directory, cookie);
@@ -63,7 +65,7 @@ export const firstNumber = (bytes: Buffer): number => bytes.readUIntBE(1, NUMBER
 export const secondNumber = (bytes: Buffer): number => bytes.readUIntBE(7, NUMBER_LENGTH);
 
 /** The range of all keys of one kind. */
-export function kindRange(kind: "s" | "i" | "x" | "d" | "e" | "u" | "p"): {
+export function kindRange(kind: "s" | "i" | "x" | "d" | "e" | "u" | "p" | "r"): {
   gte: Buffer;
   lt: Buffer;
 } {

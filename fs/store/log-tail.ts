@@ -9,20 +9,30 @@
  * system may have dropped the pages that it could not write, and a second call would say that all is well.
  */
 import { InvariantError } from "../../base/assert.ts";
-import { countUnitBytes } from "./apply.ts";
 import type { Chunks } from "./chunks.ts";
 import { storedLength } from "./chunks.ts";
 import { StoreError } from "./errors.ts";
 import { SEGMENT_HEADER_LENGTH } from "./format.ts";
+import { placeOf } from "./place.ts";
+import { changesOf } from "./recovery.ts";
 import { bytesReferenced } from "./references.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import { readFrames } from "./segment-reader.ts";
 import type { State } from "./state.ts";
+import { countUnitBytes } from "./unit-counting.ts";
 
 export interface MovedUnit {
   readonly id: number;
   readonly chunks: Chunks;
   /** Positions of its data. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A commit that made an inode, or is a snapshot of it. */
+export interface MovedInode {
+  readonly ino: number;
+  /** Offsets of the commit. */
   readonly from: number;
   readonly to: number;
 }
@@ -33,6 +43,7 @@ export interface MovedTail {
   /** Behind the last frame of the new segment. */
   readonly end: number;
   readonly units: readonly MovedUnit[];
+  readonly inodes: readonly MovedInode[];
 }
 
 /**
@@ -48,8 +59,8 @@ export function moveTail(
 ): MovedTail {
   const frames = Buffer.allocUnsafe(end - from);
   const count = files.read(segment, from, frames, 0, frames.length);
-  const units = unitsOf(frames.subarray(0, count), from);
-  if (count < frames.length || units === undefined) {
+  const moved = contentOf(frames.subarray(0, count), from);
+  if (count < frames.length || moved === undefined) {
     throw new InvariantError(
       `segment ${segment} cannot be synced, and its bytes from ${from} to ${end} are no longer what was written: ` +
         "a new start goes on from what is durable",
@@ -57,12 +68,13 @@ export function moveTail(
   }
   const to = segment + 1;
   files.create(to, { previousLength: from, frames });
-  return { segment, to, end: SEGMENT_HEADER_LENGTH + frames.length, units };
+  return { segment, to, end: SEGMENT_HEADER_LENGTH + frames.length, ...moved };
 }
 
 /** undefined when the bytes are not whole frames. */
-function unitsOf(frames: Buffer, from: number): MovedUnit[] | undefined {
+function contentOf(frames: Buffer, from: number): Pick<MovedTail, "units" | "inodes"> | undefined {
   const units: MovedUnit[] = [];
+  const inodes: MovedInode[] = [];
   const source = {
     length: () => frames.length,
     read: (_: number, position: number, target: Buffer, start: number, length: number) =>
@@ -71,19 +83,33 @@ function unitsOf(frames: Buffer, from: number): MovedUnit[] | undefined {
   const shift = SEGMENT_HEADER_LENGTH;
   try {
     const read = readFrames(source, 0, 0, (frame) => {
-      if (frame.kind !== "unit") return;
-      const { id, chunks } = frame.unit;
-      units.push({ id, chunks, from: from + frame.position, to: shift + frame.position });
+      if (frame.kind === "unit") {
+        const { id, chunks } = frame.unit;
+        units.push({ id, chunks, from: from + frame.position, to: shift + frame.position });
+        return;
+      }
+      const { offset } = frame;
+      for (const change of changesOf(0, frame)) {
+        if (change.type !== "inode") continue;
+        inodes.push({ ino: change.ino, from: from + offset, to: shift + offset });
+      }
     });
-    return read.torn === undefined && read.offset === frames.length ? units : undefined;
+    return read.torn === undefined && read.offset === frames.length ? { units, inodes } : undefined;
   } catch (error) {
     if (error instanceof StoreError) return undefined;
     throw error;
   }
 }
 
-/** The state follows: a unit that is in the log's moved part stands in the new segment. */
-export function applyMovedTail(state: State, { segment, to, units }: MovedTail): void {
+/** The state follows: a unit or an inode's snapshot that is in the log's moved part stands in the new segment. */
+export function applyMovedTail(state: State, { segment, to, end, units, inodes }: MovedTail): void {
+  state.moveTo(to, end);
+  for (const { ino, from, to: offset } of inodes) {
+    const inode = state.inode(ino);
+    if (inode === undefined || inode.reset !== placeOf(segment, from)) continue;
+    state.touch(inode);
+    inode.reset = placeOf(to, offset);
+  }
   for (const { id, chunks, from, to: position } of units) {
     const before = state.segmentUse(segment);
     state.touch(before);

@@ -64,13 +64,15 @@ export interface LogOptions {
 
 interface Waiter {
   readonly upTo: number;
+  readonly isPatient: boolean;
   resolve(): void;
   reject(error: Error): void;
 }
 
 export class Log {
   readonly #files: SegmentFiles;
-  readonly #segmentLength: number;
+  /** Segments are ended at this length (bytes). */
+  readonly segmentLength: number;
   #segment: number;
   /** Where the next written byte goes. */
   #offset: number;
@@ -108,7 +110,7 @@ export class Log {
     this.#zerosEnd = end.offset;
     this.#syncedOffset = end.offset;
     files.pin(end.segment);
-    this.#segmentLength = options.segmentLength ?? SEGMENT_LENGTH;
+    this.segmentLength = options.segmentLength ?? SEGMENT_LENGTH;
     this.#room = options.room ?? NO_RESERVE;
     this.#onMoved = options.onMoved ?? (() => {});
   }
@@ -146,12 +148,25 @@ export class Log {
     return { segment: this.#segment, offset: position };
   }
 
-  queueCommit(meta: Buffer): void {
+  /** Returns where the commit will stand. */
+  queueCommit(meta: Buffer): LogPosition {
     if (meta.length > FRAME_META_LENGTH_MAX) {
       throw new StoreError("STORE_IO", `a commit of ${meta.length} bytes is over the limit`);
     }
     this.#beginBatch();
+    const offset = this.#offset + this.#queuedLength;
     this.#push(encodeFrame(FRAME_COMMIT, meta, 0));
+    return { segment: this.#segment, offset };
+  }
+
+  /** Segments below this one get no more frames, and are as long as they will stay. */
+  get firstUnsettled(): number {
+    return this.#uncut?.segment ?? this.#segment;
+  }
+
+  /** Whether something was queued and not yet written. */
+  get hasQueued(): boolean {
+    return this.#queue.length > 0;
   }
 
   /** Writes the queue. After an error nothing of it is in the log. */
@@ -221,12 +236,15 @@ export class Log {
     this.#queuedLength = 0;
   }
 
-  /** Resolves when everything flushed so far is on stable storage. */
-  durable(): Promise<void> {
+  /**
+   * Resolves when everything flushed so far is on stable storage. A patient caller has written much, and
+   * is content with a pool thread: others neither wait in this thread for it, nor do their syncs look slow.
+   */
+  durable(isPatient = false): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#synced >= this.#appended) return Promise.resolve();
     const { promise, resolve, reject } = withResolvers();
-    this.#waiters.push({ upTo: this.#appended, resolve, reject });
+    this.#waiters.push({ upTo: this.#appended, isPatient, resolve, reject });
     this.#startSync();
     return promise;
   }
@@ -238,7 +256,7 @@ export class Log {
 
   #beginBatch(): void {
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#queue.length > 0 || this.#offset < this.#segmentLength || this.#inPool) return;
+    if (this.#queue.length > 0 || this.#offset < this.segmentLength || this.#inPool) return;
     this.#cut();
     this.#seal();
     const next = this.#segment + 1;
@@ -289,8 +307,9 @@ export class Log {
     const segment = this.#segment;
     const offset = this.#offset;
     const start = performance.now();
+    const isPatient = this.#waiters.every((waiter) => waiter.isPatient);
     const done = (error: StoreError | undefined): void => {
-      this.#syncMs += (performance.now() - start - this.#syncMs) * NEWEST_WEIGHT;
+      if (!isPatient) this.#syncMs += (performance.now() - start - this.#syncMs) * NEWEST_WEIGHT;
       this.#syncing = false;
       this.#inPool = false;
       if (error === undefined) {
@@ -300,10 +319,13 @@ export class Log {
       if (this.#failure !== undefined) setImmediate(() => this.#goOn());
       this.#startSync();
     };
-    this.#waitersMean += (this.#waiters.length - this.#waitersMean) * NEWEST_WEIGHT;
-    const isCrowd = this.#waitersMean > INLINE_WAITERS_MAX || this.#syncMs > INLINE_SYNC_MS_MAX;
+    if (!isPatient) {
+      this.#waitersMean += (this.#waiters.length - this.#waitersMean) * NEWEST_WEIGHT;
+    }
+    const isCrowd =
+      isPatient || this.#waitersMean > INLINE_WAITERS_MAX || this.#syncMs > INLINE_SYNC_MS_MAX;
     // A segment that is long enough is synced here, or it would grow as long as there is always a sync under way.
-    if (isCrowd && offset < this.#segmentLength) {
+    if (isCrowd && offset < this.segmentLength) {
       this.#inPool = true;
       this.#files.sync(segment, done);
       return;

@@ -3,23 +3,36 @@ import { ByteReader, ByteWriter, MalformedError } from "../../base/bytes.ts";
 import type { Counters } from "./counters.ts";
 import { decodeCounters, encodeCounters } from "./counters.ts";
 import { StoreError } from "./errors.ts";
-import { FORMAT_VERSION } from "./format.ts";
 import type { LogPosition } from "./log.ts";
+import type { SegmentSet } from "./segment-set.ts";
 
 export interface Meta {
   readonly position: LogPosition;
   readonly counters: Counters;
   readonly orphans: readonly number[];
   readonly unlinked: readonly number[];
+  /** Segments that cleaning has removed. */
+  readonly removed: SegmentSet;
+}
+
+/** Of the index's rows. An index of another version is made anew, so that it can change with any release. */
+const INDEX_VERSION = 2;
+/** Stands in the place of the version while the index is made from a log with gaps: what there is, is no state. */
+const UNFINISHED = 0;
+
+export function encodeUnfinishedMeta(): Buffer {
+  const out = new ByteWriter(8);
+  out.varint(UNFINISHED);
+  return out.copy();
 }
 
 export function encodeMeta(meta: Meta): Buffer {
   const out = new ByteWriter(256);
-  out.varint(FORMAT_VERSION);
+  out.varint(INDEX_VERSION);
   out.varint(meta.position.segment);
   out.varint(meta.position.offset);
   encodeCounters(out, meta.counters);
-  for (const list of [meta.orphans, meta.unlinked]) {
+  for (const list of [meta.orphans, meta.unlinked, meta.removed]) {
     out.varint(list.length);
     for (const number of list) out.varint(number);
   }
@@ -30,13 +43,15 @@ export function decodeMeta(bytes: Buffer): Meta {
   try {
     const from = new ByteReader(bytes);
     const version = from.varint();
-    if (version > FORMAT_VERSION) {
-      throw new StoreError("STORE_FORMAT", `the index has format ${version}`);
+    if (version !== INDEX_VERSION) {
+      const problem = version === UNFINISHED ? "is not finished" : `has version ${version}`;
+      throw new StoreError("INDEX_DAMAGED", `the index ${problem}`);
     }
     const position = { segment: from.varint(), offset: from.varint() };
     const counters = decodeCounters(from);
     const orphans = numbers(from);
-    return { position, counters, orphans, unlinked: numbers(from) };
+    const unlinked = numbers(from);
+    return { position, counters, orphans, unlinked, removed: numbers(from) };
   } catch (error) {
     if (!(error instanceof MalformedError)) throw error;
     throw new StoreError("INDEX_DAMAGED", `the index's first row: ${error.message}`);

@@ -19,14 +19,17 @@ import { StoreError } from "./errors.ts";
 import { SEGMENT_HEADER_LENGTH, SEGMENT_LENGTH } from "./format.ts";
 import { IndexDb } from "./index-db.ts";
 import { firstNumber, kindRange } from "./keys.ts";
+import type { LogPosition } from "./log.ts";
 import { Log } from "./log.ts";
 import { applyMovedTail } from "./log-tail.ts";
 import { decodeMeta } from "./meta-row.ts";
 import { decodePending } from "./pending.ts";
 import type { Recovered } from "./recovery.ts";
+import { hasGaps, rebuild } from "./rebuild.ts";
 import { replay } from "./recovery.ts";
 import { Reserve } from "./reserve.ts";
 import { SegmentFiles } from "./segment-files.ts";
+import { hasSegment } from "./segment-set.ts";
 import { decodeSegmentUse } from "./segment-use.ts";
 import type { IndexKind, StoreIndex } from "./store-index.ts";
 import { systemDisk } from "./system-disk.ts";
@@ -50,6 +53,8 @@ export interface StoreOptions extends StoreMedium {
   readonly keepReserve?: boolean;
   /** Make the index anew from the log. */
   readonly rebuildIndex?: boolean;
+  /** Give back the space of what nobody references, in the background. */
+  readonly reclaim?: boolean;
   /** Told what a long start is doing: bytes of the log read so far and in all. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }
@@ -70,6 +75,8 @@ export interface Opened {
   readonly indexRebuilt: boolean;
   /** Bytes of the log that the index does not cover. */
   readonly lagBytes: number;
+  /** The position that it does cover, if it is one at all. */
+  readonly covered: LogPosition | undefined;
 }
 
 /** Throws StoreError; then the store is as before and free. */
@@ -123,13 +130,14 @@ async function recover(
   state: State,
   reserve: Reserve,
   options: StoreOptions,
-): Promise<Pick<Opened, "log" | "recovered" | "lagBytes">> {
+): Promise<Pick<Opened, "log" | "recovered" | "lagBytes" | "covered">> {
   const metaRow = index.meta();
   const meta = metaRow === undefined ? undefined : decodeMeta(metaRow);
   if (meta !== undefined) {
     state.counters = { ...meta.counters };
     for (const ino of meta.orphans) state.orphans.add(ino);
     for (const id of meta.unlinked) state.unlinked.add(id);
+    state.removedSegments = meta.removed;
     await loadSmallRows(index, state);
   }
   files.removeUnfinished();
@@ -139,22 +147,41 @@ async function recover(
   for (const segment of files.list()) totalBytes += files.length(segment);
   let done = 0;
   let covered = 0;
-  const recovered = await replay(state, files, meta?.position, async (end, bytes) => {
+  let coveredTo = meta?.position;
+  const afterSegment = async (end: LogPosition, bytes: number): Promise<void> => {
     done += bytes;
     options.onProgress?.(done, totalBytes);
     if (state.extentsChanged <= INDEX_LAG_EXTENTS_MAX && state.changedBytes <= CHECKPOINT_BYTES) {
       return;
     }
-    await writeCheckpoint(state, new Log(files, end), index);
+    coveredTo = await writeCheckpoint(state, new Log(files, end), index);
     covered = done;
-  });
-  for (const id of state.unlinked) dropUnlinked(state, id);
+  };
+  let recovered: Recovered;
+  if (meta === undefined && hasGaps(files)) {
+    recovered = await rebuild(state, files, index, (doneBytes) => {
+      options.onProgress?.(doneBytes, totalBytes);
+    });
+    coveredTo = recovered.end;
+    covered = recovered.bytes;
+  } else {
+    recovered = await replay(state, files, meta?.position, afterSegment);
+    for (const id of state.unlinked) dropUnlinked(state, id);
+  }
+  removeLeftOver(files, state);
   const log = new Log(files, recovered.end, {
     segmentLength: options.segmentLength,
     room: reserve,
     onMoved: (moved) => applyMovedTail(state, moved),
   });
-  return { log, recovered, lagBytes: recovered.bytes - covered };
+  return { log, recovered, lagBytes: recovered.bytes - covered, covered: coveredTo };
+}
+
+/** A crash may come between the record that segments are to go and the end of their files. */
+function removeLeftOver(files: SegmentFiles, state: State): void {
+  for (const segment of files.list()) {
+    if (hasSegment(state.removedSegments, segment)) files.remove(segment);
+  }
 }
 
 /** A crash between a segment's creation and its header leaves a file without one, and nothing in it. */

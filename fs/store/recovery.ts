@@ -4,6 +4,7 @@
  */
 import { ByteReader, MalformedError } from "../../base/bytes.ts";
 import { apply, applyUnit } from "./apply.ts";
+import type { Change } from "./change.ts";
 import { decodeChanges } from "./change-codec.ts";
 import { StoreError } from "./errors.ts";
 import { SEGMENT_HEADER_LENGTH } from "./format.ts";
@@ -41,32 +42,55 @@ export async function replay(
   for (const [k, segment] of segments.entries()) {
     const last = k === segments.length - 1;
     const start = from !== undefined && k === 0 ? from.offset : SEGMENT_HEADER_LENGTH;
-    if (!checkSegmentHeader(files, segment)) {
-      throw new StoreError("STORE_DAMAGED", `segment ${segment} has no valid header`);
-    }
-    const read = readFrames(files, segment, start, (frame) => replayFrame(state, segment, frame));
-    bytes += read.offset - start;
-    if (read.torn !== undefined) {
-      if (!last) throw new StoreError("STORE_DAMAGED", `segment ${segment}: ${read.torn}`);
-      tornBytes = files.length(segment) - read.offset;
-      if (commitFollows(files, segment, read.offset)) {
-        savedTail = files.saveTail(segment, read.offset);
-        process.emitWarning(
-          `segment ${segment}: ${read.torn}, and whole commits behind it: that is damage, or a crash of the machine. ` +
-            `The ${tornBytes} bytes from there on are taken off the log and kept in ${savedTail}`,
-        );
-      }
-    }
-    if (last) {
-      files.truncate(segment, read.offset);
-      files.renew(segment, start, read.offset);
-    } else if (read.offset < files.length(segment)) {
-      throw new StoreError("STORE_DAMAGED", `segment ${segment} ends in zeros`);
-    }
-    end = { segment, offset: read.offset };
-    await afterSegment(end, read.offset - start);
+    const read = readWhole(files, segment, { start, last }, (frame) =>
+      replayFrame(state, segment, frame),
+    );
+    bytes += read.end - start;
+    ({ tornBytes, savedTail } = read);
+    end = { segment, offset: read.end };
+    await afterSegment(end, read.end - start);
   }
   return { end, bytes, tornBytes, savedTail };
+}
+
+export interface ReadSegment {
+  /** Where its frames end. */
+  readonly end: number;
+  readonly tornBytes: number;
+  readonly savedTail: string | undefined;
+}
+
+/** Visits the frames of a segment. The torn tail of the last one is cut off; anything else that does not fit is damage. */
+export function readWhole(
+  files: SegmentFiles,
+  segment: number,
+  { start, last, checkData = true }: { start: number; last: boolean; checkData?: boolean },
+  visit: (frame: Frame) => void,
+): ReadSegment {
+  if (!checkSegmentHeader(files, segment)) {
+    throw new StoreError("STORE_DAMAGED", `segment ${segment} has no valid header`);
+  }
+  const read = readFrames(files, segment, start, visit, checkData);
+  let tornBytes = 0;
+  let savedTail: string | undefined;
+  if (read.torn !== undefined) {
+    if (!last) throw new StoreError("STORE_DAMAGED", `segment ${segment}: ${read.torn}`);
+    tornBytes = files.length(segment) - read.offset;
+    if (commitFollows(files, segment, read.offset)) {
+      savedTail = files.saveTail(segment, read.offset);
+      process.emitWarning(
+        `segment ${segment}: ${read.torn}, and whole commits behind it: that is damage, or a crash of the machine. ` +
+          `The ${tornBytes} bytes from there on are taken off the log and kept in ${savedTail}`,
+      );
+    }
+  }
+  if (last) {
+    files.truncate(segment, read.offset);
+    files.renew(segment, start, read.offset);
+  } else if (read.offset < files.length(segment)) {
+    throw new StoreError("STORE_DAMAGED", `segment ${segment} ends in zeros`);
+  }
+  return { end: read.offset, tornBytes, savedTail };
 }
 
 /** Segments follow each other, and none ends before what the index has of it. */
@@ -94,18 +118,22 @@ function checkWhole(
 }
 
 function replayFrame(state: State, segment: number, frame: Frame): void {
+  state.moveTo(segment, frame.offset);
   if (frame.kind === "unit") {
     applyUnit(state, new Unit(frame.unit.id, segment, frame.position, frame.unit.chunks));
   } else {
-    let changes;
-    try {
-      changes = decodeChanges(new ByteReader(Buffer.from(frame.meta)));
-    } catch (error) {
-      if (!(error instanceof MalformedError)) throw error;
-      const where = `segment ${segment}, offset ${frame.offset}`;
-      throw new StoreError("STORE_DAMAGED", `${where}: ${error.message}`, { cause: error });
-    }
-    for (const change of changes) apply(state, change);
+    for (const change of changesOf(segment, frame)) apply(state, change);
   }
   if (state.full) state.sweep();
+}
+
+/** Throws STORE_DAMAGED. */
+export function changesOf(segment: number, frame: Frame & { kind: "commit" }): Change[] {
+  try {
+    return decodeChanges(new ByteReader(Buffer.from(frame.meta)));
+  } catch (error) {
+    if (!(error instanceof MalformedError)) throw error;
+    const where = `segment ${segment}, offset ${frame.offset}`;
+    throw new StoreError("STORE_DAMAGED", `${where}: ${error.message}`, { cause: error });
+  }
 }

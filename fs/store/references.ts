@@ -57,6 +57,41 @@ export function isUnreferenced(runs: Runs): boolean {
   return runs.length === 2 && runs[1] === 0;
 }
 
+/** The runs of a unit that is shorter or longer now; what is cut off was not referenced. */
+export function runsWithin(runs: Runs, length: number): Runs {
+  const result: number[] = [];
+  let at = 0;
+  for (let k = 0; k < runs.length; k += 2) {
+    const runLength = runs[k] as number;
+    const count = runs[k + 1] as number;
+    const kept = Math.min(runLength, length - at);
+    assert(kept === runLength || count === 0, "a byte that is referenced stays");
+    if (kept > 0) push(result, kept, count);
+    at += Math.max(0, kept);
+  }
+  if (at < length) push(result, length - at, 0);
+  return result;
+}
+
+/** Parts [offset, length, ...] with at least one reference, in order. */
+export function referencedParts(runs: Runs): number[] {
+  const parts: number[] = [];
+  let at = 0;
+  for (let k = 0; k < runs.length; k += 2) {
+    const length = runs[k] as number;
+    const last = parts.length - 2;
+    if ((runs[k + 1] as number) > 0) {
+      if (last >= 0 && (parts[last] as number) + (parts[last + 1] as number) === at) {
+        parts[last + 1] = (parts[last + 1] as number) + length;
+      } else {
+        parts.push(at, length);
+      }
+    }
+    at += length;
+  }
+  return parts;
+}
+
 /** Bytes with at least `count` references. */
 export function bytesReferenced(runs: Runs, count: number): number {
   let bytes = 0;

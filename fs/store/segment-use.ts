@@ -13,10 +13,18 @@ export class SegmentUse extends Row {
   unitBytes = 0;
   /** Those that are referenced. */
   liveBytes = 0;
+  /**
+   * Every inode and every pending delivery that has a record in this segment or in an earlier one has a
+   * number below these: they tell how far back a deletion record must be kept (reclaim/survivors.ts).
+   */
+  endIno: number;
+  endPending: number;
 
-  constructor(segment: number) {
+  constructor(segment: number, endIno: number, endPending: number) {
     super();
     this.segment = segment;
+    this.endIno = endIno;
+    this.endPending = endPending;
   }
 
   override write(batch: RowBatch): void {
@@ -27,13 +35,18 @@ export class SegmentUse extends Row {
     out.reset();
     out.varint(this.unitBytes);
     out.varint(this.liveBytes);
+    out.varint(this.endIno);
+    out.varint(this.endPending);
     batch.put(segmentKey(this.segment), out.view());
   }
 }
 
 export function decodeSegmentUse(segment: number, from: ByteReader): SegmentUse {
-  const use = new SegmentUse(segment);
-  use.unitBytes = from.varint();
-  use.liveBytes = from.varint();
+  const unitBytes = from.varint();
+  const liveBytes = from.varint();
+  const endIno = from.varint();
+  const use = new SegmentUse(segment, endIno, from.varint());
+  use.unitBytes = unitBytes;
+  use.liveBytes = liveBytes;
   return use;
 }

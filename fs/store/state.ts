@@ -22,7 +22,10 @@ import { decodeInode, Inode } from "./inode.ts";
 import { inodeKey, nameKey, nodeKey, unitKey } from "./keys.ts";
 import { RowCache } from "./cache.ts";
 import type { Pending } from "./pending.ts";
+import { placeOf, segmentOf } from "./place.ts";
 import type { Row, RowBatch } from "./row.ts";
+import type { SegmentSet } from "./segment-set.ts";
+import { NO_SEGMENTS } from "./segment-set.ts";
 import { SegmentUse } from "./segment-use.ts";
 import { decodeUnit, Unit } from "./unit.ts";
 
@@ -51,6 +54,12 @@ export const CACHE_LIMITS: CacheLimits = {
 
 export class State implements NodePool {
   counters: Counters = emptyCounters();
+  /** The place of the record that is being applied, or was last (placeOf). */
+  place = 0;
+  /** The index is being made from a log with gaps: units are counted, and not removed (rebuild.ts). */
+  rebuilding = false;
+  /** Segments that cleaning has removed from the log. */
+  removedSegments: SegmentSet = NO_SEGMENTS;
   readonly segments = new Map<number, SegmentUse>();
   readonly pending = new Map<number, Pending>();
   /** Inodes without a name that somebody may still have open. */
@@ -143,13 +152,33 @@ export class State implements NodePool {
     this.#nodesLoaded++;
   }
 
+  counted(delta: number): void {
+    this.counters.extents += delta;
+  }
+
   segmentUse(segment: number): SegmentUse {
     let use = this.segments.get(segment);
     if (use === undefined) {
-      use = new SegmentUse(segment);
+      use = new SegmentUse(segment, this.counters.nextIno, this.counters.nextPending);
       this.segments.set(segment, use);
     }
     return use;
+  }
+
+  /** What is applied from now on stands at this place. Every segment gets a row. */
+  moveTo(segment: number, offset: number): void {
+    this.place = placeOf(segment, offset);
+    if (!this.segments.has(segment)) this.touch(this.segmentUse(segment));
+  }
+
+  /** Numbers were given out: the segment that says so has records with all numbers so far, for all we know. */
+  numbered(): void {
+    const use = this.segmentUse(segmentOf(this.place));
+    const { nextIno, nextPending } = this.counters;
+    if (use.endIno === nextIno && use.endPending === nextPending) return;
+    this.touch(use);
+    use.endIno = nextIno;
+    use.endPending = nextPending;
   }
 
   /** Before a row is changed. */

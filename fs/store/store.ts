@@ -21,7 +21,7 @@ import {
   INDEX_LAG_EXTENTS_MAX,
   writeCheckpoint,
 } from "./checkpoint.ts";
-import { chunksOf } from "./chunks.ts";
+import { chunksOf, stores } from "./chunks.ts";
 import { ROOT_INO } from "./counters.ts";
 import { unlockStore } from "./directory.ts";
 import type { Disk, Space } from "./disk.ts";
@@ -29,10 +29,13 @@ import { DirectoryStream } from "./directory-stream.ts";
 import { StoreError } from "./errors.ts";
 import { CHUNK_LENGTH_MAX, SEGMENT_LENGTH, UNIT_LENGTH_MAX } from "./format.ts";
 import type { Inode } from "./inode.ts";
-import type { Log } from "./log.ts";
+import { withFormerInodes } from "./former-inodes.ts";
+import type { Log, LogPosition } from "./log.ts";
 import type { Opened, StoreOptions } from "./opening.ts";
 import { openStore } from "./opening.ts";
 import type { PendingDelivery } from "./pending.ts";
+import type { ReclaimOptions, ReclaimReport } from "./reclaim/reclaimer.ts";
+import { Reclaimer } from "./reclaim/reclaimer.ts";
 import type { Recovered } from "./recovery.ts";
 import type { Reserve } from "./reserve.ts";
 import type { Claim } from "./room.ts";
@@ -94,7 +97,10 @@ export class Store {
   readonly #reader: UnitReader;
   readonly #commitMeta = new ByteWriter(64 * 1024);
   readonly #syncTimer: NodeJS.Timeout;
+  readonly #reclaimer: Reclaimer;
   #checkpoint: Promise<void> | undefined;
+  /** What the index covers: a start reads the log from here on. */
+  #covered: LogPosition | undefined;
   /** Log bytes since the position that the last checkpoint began at. */
   #lagStart: number;
   /** After a failed checkpoint: no other one before this time (ms, performance.now). */
@@ -120,6 +126,20 @@ export class Store {
     this.#reader = new UnitReader(opened.files);
     this.#lagStart = -opened.lagBytes;
     this.#reserve = opened.reserve;
+    this.#covered = opened.covered;
+    this.#reclaimer = new Reclaimer({
+      state: opened.state,
+      files: opened.files,
+      log: opened.log,
+      covered: () => this.#covered,
+      // What it writes ends in room.
+      commit: (changes) => this.commit(changes, "free"),
+      changed: () => {
+        this.#dirty = true;
+        this.#afterChange();
+      },
+      checkpoint: () => this.checkpoint(),
+    });
     this.#dirty = opened.recovered.bytes > 0 || opened.recovered.tornBytes > 0;
     this.#syncTimer = setInterval(() => {
       this.#log.durable().catch(() => {});
@@ -138,6 +158,7 @@ export class Store {
         () => Math.max(0, segments.size - 1) * segmentLength + opened.log.end.offset,
       );
     }
+    if (options.reclaim === true) store.#reclaimer.start();
     return store;
   }
 
@@ -147,6 +168,7 @@ export class Store {
     clearInterval(this.#syncTimer);
     this.#reserve.stop();
     try {
+      await this.#reclaimer.stop();
       for (const id of this.#state.unlinked) this.dropUnit(id);
       await this.#checkpoint?.catch(() => {});
       await this.#lastCheckpoint();
@@ -230,8 +252,10 @@ export class Store {
     this.#dirty = true;
   }
 
-  hasUnit(id: number): { length: number } | undefined {
-    return this.#state.unit(id);
+  /** A unit, if it is there with all bytes of the range: of one that files refer to, cleaning keeps what they do. */
+  hasUnit(id: number, offset = 0, length = 0): { length: number } | undefined {
+    const unit = this.#state.unit(id);
+    return unit !== undefined && stores(unit.chunks, offset, length) ? unit : undefined;
   }
 
   /** The bytes of a range of a unit that is there and not queued. */
@@ -267,17 +291,19 @@ export class Store {
    */
   commit(changes: readonly Change[], claim?: Claim): void {
     const wanted = claim ?? (this.#queuedUnits.length > 0 ? "grow" : claimOf(changes));
+    let place: LogPosition;
     try {
       validate(this.#state, changes);
       this.#commitMeta.reset();
-      encodeChanges(this.#commitMeta, changes);
-      this.#log.queueCommit(this.#commitMeta.view());
+      encodeChanges(this.#commitMeta, withFormerInodes(this.#state, changes));
+      place = this.#log.queueCommit(this.#commitMeta.view());
     } catch (error) {
       this.#dropQueued();
       throw error;
     }
     this.flush(wanted);
     this.#dirty = true;
+    this.#state.moveTo(place.segment, place.offset);
     this.#apply(changes);
     this.#afterChange();
   }
@@ -402,6 +428,15 @@ export class Store {
     }
   }
 
+  /** Gives back the space of what nobody references, without waiting for others; resolves when that is done. */
+  reclaim(options: ReclaimOptions = {}): Promise<ReclaimReport> {
+    return this.#reclaimer.now(options);
+  }
+
+  get reclaimer(): Reclaimer {
+    return this.#reclaimer;
+  }
+
   internals(): StoreInternals {
     return { state: this.#state, files: this.#files, index: this.#index };
   }
@@ -410,7 +445,7 @@ export class Store {
     const start = this.#log.appended;
     this.#dirty = false;
     try {
-      await writeCheckpoint(this.#state, this.#log, this.#index);
+      this.#covered = await writeCheckpoint(this.#state, this.#log, this.#index);
     } catch (error) {
       this.#dirty = true;
       throw error;
@@ -433,6 +468,7 @@ export class Store {
 
   #afterChange(): void {
     if (this.#state.full) this.#scheduleSweep();
+    this.#reclaimer.wake();
     if (this.#checkpoint !== undefined || this.#closing) return;
     if (performance.now() < this.#checkpointNotBefore) return;
     const lagBytes = this.#log.appended - this.#lagStart;

@@ -4,7 +4,7 @@ import { ByteWriter } from "../../base/bytes.ts";
 import type { Chunks } from "./chunks.ts";
 import { decodeChunks, encodeChunks, endOf } from "./chunks.ts";
 import { unitKey } from "./keys.ts";
-import { unreferenced } from "./references.ts";
+import { runsWithin, unreferenced } from "./references.ts";
 import type { RowBatch } from "./row.ts";
 import { Row } from "./row.ts";
 
@@ -12,7 +12,7 @@ const out = new ByteWriter(256);
 
 export class Unit extends Row {
   readonly id: number;
-  readonly length: number;
+  length: number;
   /** Where the data of the first chunk stands. */
   segment: number;
   position: number;
@@ -33,6 +33,15 @@ export class Unit extends Row {
     this.chunks = chunks;
     this.length = endOf(chunks);
     this.runs = runs ?? unreferenced(this.length);
+  }
+
+  /** Its bytes stand elsewhere now, perhaps without some that nobody references. */
+  move(segment: number, position: number, chunks: Chunks): void {
+    this.segment = segment;
+    this.position = position;
+    this.chunks = chunks;
+    this.length = endOf(chunks);
+    this.runs = runsWithin(this.runs, this.length);
   }
 
   override get weight(): number {

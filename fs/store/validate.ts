@@ -4,6 +4,7 @@
  */
 import { assert } from "../../base/assert.ts";
 import type { Change, Extent } from "./change.ts";
+import { stores } from "./chunks.ts";
 import type { State } from "./state.ts";
 
 export function validate(state: State, changes: readonly Change[]): void {
@@ -21,7 +22,7 @@ export function validate(state: State, changes: readonly Change[]): void {
       if (extent.unit !== 0) {
         const unit = state.unit(extent.unit);
         assert(unit !== undefined, `unit ${extent.unit} is there`);
-        assert(extent.offset + extent.length <= unit.length, "an extent lies in its unit");
+        assert(stores(unit.chunks, extent.offset, extent.length), "an extent lies in its unit");
       }
       length += extent.length;
     }
@@ -63,6 +64,10 @@ export function validate(state: State, changes: readonly Change[]): void {
       case "name":
       case "unname":
       case "unpend":
+      case "absentName":
+      case "absentInode":
+      case "absentPending":
+      case "removed":
         break;
     }
   }

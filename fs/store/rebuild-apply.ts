@@ -1,0 +1,186 @@
+/**
+ * The forward pass over a log with gaps (rebuild.ts): which changes count, and what those mean that deal with
+ * names. Names are put down as rows alone, because a name's record may stand before that of its directory;
+ * in the end each directory is told how many it has (countNames).
+ */
+import { ByteReader } from "../../base/bytes.ts";
+import { apply, DOTLOCK_SUFFIX } from "./apply.ts";
+import type {
+  AbsentNameChange,
+  Change,
+  CutChange,
+  DeliverChange,
+  NameChange,
+  RemovedChange,
+} from "./change.ts";
+import { Dentry, decodeNameRow } from "./dentry.ts";
+import { isOffcut } from "./inode.ts";
+import { firstNumber, kindRange } from "./keys.ts";
+import type { Resets } from "./resets.ts";
+import { union } from "./segment-set.ts";
+import type { State } from "./state.ts";
+import type { StoreIndex } from "./store-index.ts";
+
+export class RebuildingApply {
+  readonly #state: State;
+  readonly #resets: Resets;
+  /** One for all directories: in each it grows with the log, which is what a cookie has to. */
+  #lastCookie = 0;
+
+  constructor(state: State, resets: Resets) {
+    this.#state = state;
+    this.#resets = resets;
+  }
+
+  /** In the backward pass: segments that are to be passed over, and numbers that were given out. */
+  static removed(state: State, change: RemovedChange): void {
+    const { counters } = state;
+    state.removedSegments = union(state.removedSegments, change.segments);
+    counters.nextIno = Math.max(counters.nextIno, change.nextIno);
+    counters.nextUnit = Math.max(counters.nextUnit, change.nextUnit);
+    counters.nextPending = Math.max(counters.nextPending, change.nextPending);
+  }
+
+  commit(changes: readonly Change[]): void {
+    for (const change of changes) this.#change(change);
+  }
+
+  #change(change: Change): void {
+    const state = this.#state;
+    switch (change.type) {
+      case "inode":
+        this.#number(change.ino, 0);
+        if (this.#counts(change.ino)) apply(state, change);
+        return;
+      case "attributes":
+      case "xattr":
+        if (this.#counts(change.ino)) apply(state, change);
+        return;
+      case "splice":
+      case "map":
+        if (this.#hasContent(change.ino)) apply(state, change);
+        return;
+      case "cut":
+        if (this.#hasContent(change.ino)) this.#cut(change);
+        return;
+      case "deliver":
+        this.#deliver(change);
+        return;
+      case "name":
+        this.#number(change.ino, 0);
+        this.#name(change);
+        return;
+      case "unname":
+        this.#unname(change.parent, change.name);
+        return;
+      case "absentName":
+        this.#absentName(change);
+        return;
+      case "pend":
+        this.#number(0, change.id);
+        apply(state, change);
+        return;
+      case "unpend":
+      case "absentPending":
+        if (state.pending.has(change.id)) apply(state, { type: "unpend", id: change.id });
+        return;
+      case "dropInode":
+      case "absentInode":
+      case "removed":
+        return;
+    }
+  }
+
+  /** Also what does not count is in the segment. */
+  #number(ino: number, pending: number): void {
+    const { counters } = this.#state;
+    counters.nextIno = Math.max(counters.nextIno, ino + 1);
+    counters.nextPending = Math.max(counters.nextPending, pending + 1);
+    this.#state.numbered();
+  }
+
+  #counts(ino: number): boolean {
+    const reset = this.#resets.get(ino);
+    return reset !== undefined && this.#state.place >= reset;
+  }
+
+  /**
+   * What a truncation cut off a file rests on that file's records, and ends with the next start at the
+   * latest: it is left empty.
+   */
+  #hasContent(ino: number): boolean {
+    return this.#counts(ino) && !isOffcut(this.#state.inode(ino)?.mode ?? 0);
+  }
+
+  #cut({ ino, offset }: CutChange): void {
+    const remove = (this.#state.inode(ino)?.size ?? 0) - offset;
+    apply(this.#state, { type: "splice", ino, offset, remove, extents: [] });
+  }
+
+  #deliver(change: DeliverChange): void {
+    const targets = change.targets.filter(({ ino }) => this.#counts(ino));
+    if (targets.length > 0) apply(this.#state, { ...change, targets });
+  }
+
+  #name({ parent, name, ino, fileType }: NameChange): void {
+    const state = this.#state;
+    if (this.#resets.get(parent) === undefined) return;
+    if (this.#resets.get(ino) === undefined) {
+      this.#unname(parent, name);
+      return;
+    }
+    let dentry = state.dentryOrTombstone(parent, name);
+    if (dentry === undefined) {
+      dentry = new Dentry(parent, name, ++this.#lastCookie, ino, fileType);
+      state.dentries.set(dentry);
+    }
+    state.touch(dentry);
+    dentry.ino = ino;
+    dentry.fileType = fileType;
+    dentry.removed = false;
+  }
+
+  #unname(parent: number, name: string): void {
+    const dentry = this.#state.dentry(parent, name);
+    if (dentry === undefined) return;
+    this.#state.touch(dentry);
+    dentry.removed = true;
+  }
+
+  #absentName({ parent, name, ino }: AbsentNameChange): void {
+    if (this.#state.dentry(parent, name)?.ino === ino) this.#unname(parent, name);
+  }
+}
+
+/** Directories learn from the index's rows, which must be up to date, how many names they have. */
+export async function countNames(state: State, index: StoreIndex): Promise<void> {
+  let entries = 0;
+  let dotlocks = 0;
+  let lastCookie = 0;
+  let parent = 0;
+  const { counters } = state;
+  const endDirectory = (): void => {
+    const directory = state.inode(parent);
+    if (directory !== undefined) {
+      state.touch(directory);
+      directory.entryCount = entries;
+      directory.dotlockCount = dotlocks;
+      directory.lastCookie = lastCookie;
+    }
+    entries = dotlocks = lastCookie = 0;
+    if (state.full) state.sweep();
+  };
+  await index.each(kindRange("d"), (key, value) => {
+    const directory = firstNumber(key);
+    if (directory !== parent) endDirectory();
+    parent = directory;
+    const name = key.toString("latin1", 7);
+    const { cookie } = decodeNameRow(parent, name, new ByteReader(value));
+    entries++;
+    if (name.endsWith(DOTLOCK_SUFFIX)) dotlocks++;
+    lastCookie = Math.max(lastCookie, cookie);
+    counters.names++;
+    counters.nameBytes += name.length;
+  });
+  endDirectory();
+}

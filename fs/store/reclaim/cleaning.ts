@@ -1,0 +1,182 @@
+/**
+ * Cleans one batch of segments, in steps that each leave a store as good as any: what is current is written again
+ * at the log's end, and once that is durable, a record says that the segments may go, and once that is, they do.
+ *
+ *     step ... step -> durable -> "removed" -> durable -> unlink
+ *
+ * Until the record, the batch can be given up at any time: then units have moved for nothing. After it, the
+ * next start ends what was begun (opening.ts).
+ *
+ * The victims lie wholly before the position that the index covers, so that no start reads a log with a gap
+ * unless it has lost its index. Their readers are synchronous, so that nobody reads a file that is being removed.
+ */
+import { applyUnit } from "../apply.ts";
+import type { Change } from "../change.ts";
+import type { Chunks } from "../chunks.ts";
+import { StoreError } from "../errors.ts";
+import { placeOf } from "../place.ts";
+import { referencedParts } from "../references.ts";
+import { segmentSet, union } from "../segment-set.ts";
+import { Unit } from "../unit.ts";
+import { CurrentRecords } from "./current.ts";
+import type { ReclaimHost } from "./host.ts";
+import { SegmentScan } from "./segment-scan.ts";
+import { Survivors } from "./survivors.ts";
+import { trim } from "./trim.ts";
+
+/** About how much of either one write to the log carries. */
+const UNIT_BYTES_AT_ONCE = 256 * 1024;
+const RECORD_BYTES_AT_ONCE = 64 * 1024;
+
+interface Move {
+  readonly id: number;
+  readonly chunks: Chunks;
+  readonly parts: readonly Buffer[];
+}
+
+export class Cleaning {
+  readonly victims: readonly number[];
+  readonly #host: ReclaimHost;
+  readonly #records: CurrentRecords;
+  #left: number[];
+  #scan: SegmentScan | undefined;
+  /** The rest of a commit that is being looked at. */
+  #commit: Iterator<void> | undefined;
+  #moves: Move[] = [];
+  #movedBytes = 0;
+  /** Bytes of the victims that were looked at. */
+  scannedBytes = 0;
+  /** Bytes that were written again. */
+  unitBytes = 0;
+  recordBytes = 0;
+
+  constructor(host: ReclaimHost, victims: readonly number[]) {
+    this.victims = victims;
+    this.#host = host;
+    this.#left = [...victims];
+    const survivors = new Survivors(host.state.segments.values(), new Set(victims));
+    this.#records = new CurrentRecords(host.state, survivors);
+  }
+
+  /** The segment that is being read. */
+  get segment(): number | undefined {
+    return this.#scan?.segment;
+  }
+
+  /**
+   * Works for about so long, in one turn. Returns false when there is nothing left to read. Throws StoreError; then
+   * the batch is to be given up.
+   */
+  step(endMs: number): boolean {
+    do {
+      if (this.#commit !== undefined) {
+        if (this.#commit.next().done === true) this.#commit = undefined;
+        continue;
+      }
+      this.#scan ??= this.#nextScan();
+      if (this.#scan === undefined) break;
+      const from = this.#scan.offset;
+      if (!this.#frame(this.#scan)) this.#scan = undefined;
+      else this.scannedBytes += this.#scan.offset - from;
+    } while (performance.now() < endMs);
+    this.#write();
+    const { state } = this.#host;
+    if (state.full) state.sweep();
+    return this.#commit !== undefined || this.#scan !== undefined || this.#left.length > 0;
+  }
+
+  /** A victim in which the index has referenced bytes still, though everything was read: one of the two is wrong. */
+  notEmptied(): number | undefined {
+    const { segments } = this.#host.state;
+    return this.victims.find((segment) => (segments.get(segment)?.liveBytes ?? 0) > 0);
+  }
+
+  /** Everything was read and written again, and is durable: the segments may go. */
+  recordRemoval(): void {
+    const { state } = this.#host;
+    const { nextIno, nextUnit, nextPending } = state.counters;
+    const segments = union(state.removedSegments, segmentSet(this.victims));
+    this.#host.commit([{ type: "removed", segments, nextIno, nextUnit, nextPending }]);
+  }
+
+  #nextScan(): SegmentScan | undefined {
+    const segment = this.#left.shift();
+    return segment === undefined ? undefined : new SegmentScan(this.#host.files, segment);
+  }
+
+  #frame(scan: SegmentScan): boolean {
+    const frame = scan.next();
+    if (frame === undefined) return false;
+    if (frame.kind === "unit") {
+      this.#unit(scan, frame);
+      if (this.#movedBytes >= UNIT_BYTES_AT_ONCE) this.#writeUnits();
+      return true;
+    }
+    this.#commit = this.#changes(frame.changes, scan.segment, frame.offset);
+    return true;
+  }
+
+  /** In small pieces: one commit may name very many mailboxes. */
+  *#changes(changes: readonly Change[], segment: number, offset: number): Generator<void> {
+    const place = placeOf(segment, offset);
+    for (const change of changes) {
+      if (change.type === "deliver") {
+        for (const { ino } of change.targets) {
+          this.#records.addInode(ino, place);
+          yield this.#writeFew();
+        }
+      } else {
+        this.#records.add(change, segment, place);
+        yield this.#writeFew();
+      }
+    }
+  }
+
+  #writeFew(): void {
+    if (this.#records.weight >= RECORD_BYTES_AT_ONCE) this.#writeRecords();
+  }
+
+  #unit(scan: SegmentScan, frame: { id: number; position: number; dataLength: number }): void {
+    const { state } = this.#host;
+    const unit = state.unit(frame.id);
+    if (unit?.segment !== scan.segment || unit.position !== frame.position) return;
+    const wanted = state.unlinked.has(unit.id) ? [0, unit.length] : referencedParts(unit.runs);
+    const trimmed = trim(unit.chunks, wanted, scan.data(frame.position, frame.dataLength));
+    if (trimmed === undefined) {
+      throw new StoreError(
+        "STORE_DAMAGED",
+        `unit ${unit.id}: the bytes of segment ${scan.segment} from ${frame.position} on do not fit their checksum`,
+      );
+    }
+    this.#moves.push({ id: unit.id, ...trimmed });
+    for (const part of trimmed.parts) this.#movedBytes += part.length;
+  }
+
+  #write(): void {
+    this.#writeUnits();
+    this.#writeRecords();
+  }
+
+  /** Nobody gets a turn between a unit's look-up and its move, so what moves is referenced. */
+  #writeUnits(): void {
+    if (this.#moves.length === 0) return;
+    const moves = this.#moves;
+    this.unitBytes += this.#movedBytes;
+    this.#moves = [];
+    this.#movedBytes = 0;
+    const { log, state } = this.#host;
+    const moved = moves.map(({ id, chunks, parts }) => {
+      const place = log.queueUnit(id, chunks, parts);
+      return new Unit(id, place.segment, place.offset, chunks);
+    });
+    log.flush("free");
+    for (const unit of moved) applyUnit(state, unit);
+    this.#host.changed();
+  }
+
+  #writeRecords(): void {
+    this.recordBytes += this.#records.weight;
+    const changes = this.#records.take();
+    if (changes.length > 0) this.#host.commit(changes);
+  }
+}

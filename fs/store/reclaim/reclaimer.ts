@@ -1,0 +1,360 @@
+/**
+ * Gives back the space of what nobody references: decides when to clean and what, and does it in short turns.
+ *
+ * - In the background: begins when the log is longer than wanted (space.ts), is paced by what others write
+ *   (pace.ts), and rests when no segment is worth it until more was written.
+ * - now(): every segment that is worth it, one round, without waiting.
+ *
+ * What goes wrong ends the batch, not the store: a full disk is tried again later, a damaged segment is left as it
+ * is for as long as the store is open. Not here: what is written again (cleaning.ts).
+ */
+import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
+import { StoreError } from "../errors.ts";
+import { Cleaning } from "./cleaning.ts";
+import type { ReclaimHost } from "./host.ts";
+import { Pace } from "./pace.ts";
+import { liveBytes, liveMetadataBytes, logBytesMax, urgency } from "./space.ts";
+import type { Candidate } from "./victims.ts";
+import { chooseVictims } from "./victims.ts";
+
+/** A step of a cleaning takes about so long, and others get their turn. */
+const STEP_MS = 2;
+/** So much is written between two syncs: what others sync takes no longer for it. */
+const SYNC_BYTES = 1024 * 1024;
+const PAUSE_MS = 5;
+const RETRY_MS = 10_000;
+/** A segment of which less is dead is not worth the work. */
+const DEAD_PART_MIN = 0.1;
+/** The background looks again after so many bytes of a segment's length. */
+const LOOK_AGAIN_PART = 1 / 8;
+
+export interface ReclaimOptions {
+  /** Without waiting for others, and for every segment that is worth it. */
+  readonly now?: boolean;
+  /** With `now`: segments with a smaller dead part are left alone (default 0.1). 0: none is. */
+  readonly deadPartMin?: number;
+}
+
+export interface ReclaimReport {
+  readonly segments: number;
+  readonly freedBytes: number;
+  /** Of units, and of records about files and names. */
+  readonly movedBytes: number;
+  readonly recordBytes: number;
+  /** Segments that are left as they are, and why. */
+  readonly kept: readonly string[];
+}
+
+export interface ReclaimStatus {
+  readonly state: "off" | "resting" | "cleaning" | "failed";
+  /** The segment that is being read. */
+  readonly segment: number | undefined;
+  readonly failure: string | undefined;
+  readonly kept: readonly string[];
+  /** Since the store was opened. */
+  readonly segmentsFreed: number;
+  readonly bytesFreed: number;
+  readonly bytesMoved: number;
+  readonly recordBytes: number;
+  readonly stepMsMax: number;
+  /** What the store holds, and how long its log may be for that. */
+  readonly liveBytes: number;
+  readonly liveMetadataBytes: number;
+  readonly logBytes: number;
+  readonly logBytesMax: number;
+}
+
+interface Round {
+  readonly pace: Pace | undefined;
+  isStopped: boolean;
+}
+
+export class Reclaimer {
+  readonly #host: ReclaimHost;
+  readonly #lengths = new Map<number, number>();
+  /** Bytes of the segments before this one, which was the last one then; 0: to be counted. */
+  #sealedBytes = 0;
+  #sealedBefore = 0;
+  /** Damaged segments. */
+  readonly #kept = new Map<number, string>();
+  #isOn = false;
+  #round: Round | undefined;
+  /** The round that runs, if one does; it never rejects. */
+  #running: Promise<unknown> = Promise.resolve();
+  #cleaning: Cleaning | undefined;
+  #failure: string | undefined;
+  #retryAtMs = 0;
+  /** Bytes appended to the log by cleaning. */
+  #ownBytes = 0;
+  /** The background looks at the store when the log has so many bytes appended. */
+  #lookAt = 0;
+  #segmentsFreed = 0;
+  #bytesFreed = 0;
+  #bytesMoved = 0;
+  #recordBytes = 0;
+  #stepMsMax = 0;
+
+  constructor(host: ReclaimHost) {
+    this.#host = host;
+  }
+
+  /** Cleans in the background from now on. */
+  start(): void {
+    this.#isOn = true;
+    this.#lookAt = 0;
+    this.wake();
+  }
+
+  /** Ends the background's work, and a round that runs; resolves when nothing of it is under way. */
+  async stop(): Promise<void> {
+    this.#isOn = false;
+    if (this.#round !== undefined) this.#round.isStopped = true;
+    await this.#running;
+  }
+
+  /** After a change of the store: cheap unless there is something to do. */
+  wake(): void {
+    if (!this.#isOn || this.#round !== undefined) return;
+    const { log } = this.#host;
+    if (log.appended < this.#lookAt || performance.now() < this.#retryAtMs) return;
+    this.#lookAt = log.appended + log.segmentLength * LOOK_AGAIN_PART;
+    if (this.#urgency() <= 0) return;
+    const pace = new Pace(log.appended - this.#ownBytes, performance.now());
+    this.#begin({ pace, isStopped: false }, (round) => this.#background(round)).catch(
+      (error: unknown) => this.#failed(error),
+    );
+  }
+
+  /** One round at once. Throws StoreError; what was done until then stays done. */
+  async now({ deadPartMin = DEAD_PART_MIN }: ReclaimOptions = {}): Promise<ReclaimReport> {
+    while (this.#round !== undefined) {
+      if (this.#round.pace === undefined) await this.#running;
+      else await this.#endRound(this.#round);
+    }
+    const before = this.status();
+    await this.#begin({ pace: undefined, isStopped: false }, (round) =>
+      this.#everything(round, deadPartMin),
+    );
+    const after = this.status();
+    this.#lookAt = 0;
+    this.wake();
+    return {
+      segments: after.segmentsFreed - before.segmentsFreed,
+      freedBytes: after.bytesFreed - before.bytesFreed,
+      movedBytes: after.bytesMoved - before.bytesMoved,
+      recordBytes: after.recordBytes - before.recordBytes,
+      kept: after.kept,
+    };
+  }
+
+  status(): ReclaimStatus {
+    const { counters } = this.#host.state;
+    const live = liveBytes(counters);
+    const resting = this.#failure === undefined ? "resting" : "failed";
+    const idle = this.#isOn ? resting : "off";
+    return {
+      state: this.#round === undefined ? idle : "cleaning",
+      segment: this.#cleaning?.segment,
+      failure: this.#failure,
+      kept: [...this.#kept.values()],
+      segmentsFreed: this.#segmentsFreed,
+      bytesFreed: this.#bytesFreed,
+      bytesMoved: this.#bytesMoved + (this.#cleaning?.unitBytes ?? 0),
+      recordBytes: this.#recordBytes + (this.#cleaning?.recordBytes ?? 0),
+      stepMsMax: this.#stepMsMax,
+      liveBytes: live,
+      liveMetadataBytes: liveMetadataBytes(counters),
+      logBytes: this.#logBytes(),
+      logBytesMax: Math.floor(logBytesMax(live, this.#host.log.segmentLength)),
+    };
+  }
+
+  async #endRound(round: Round): Promise<void> {
+    round.isStopped = true;
+    await this.#running;
+  }
+
+  #begin<T>(round: Round, work: (round: Round) => Promise<T>): Promise<T> {
+    this.#round = round;
+    const running = work(round).finally(() => {
+      this.#round = undefined;
+      this.#cleaning = undefined;
+    });
+    this.#running = running.catch(() => {});
+    return running;
+  }
+
+  async #background(round: Round): Promise<void> {
+    const { log } = this.#host;
+    while (!round.isStopped && this.#urgency() > 0) {
+      const before = this.#logBytes();
+      const writtenByOthers = log.appended - this.#ownBytes;
+      let victims = this.#choose(DEAD_PART_MIN, Infinity);
+      if (victims.length === 0) {
+        await this.#host.checkpoint();
+        victims = this.#choose(DEAD_PART_MIN, Infinity);
+      }
+      if (victims.length === 0) return;
+      await this.#clean(round, victims);
+      // Snapshots may cost more than a batch frees; those that follow gain by them. But not for ever.
+      const grown = this.#logBytes() - before - (log.appended - this.#ownBytes - writtenByOthers);
+      if (grown > this.#host.log.segmentLength) {
+        this.#lookAt = log.appended + this.#host.log.segmentLength;
+        return;
+      }
+    }
+    this.#failure = undefined;
+  }
+
+  async #everything(round: Round, deadPartMin: number): Promise<void> {
+    await this.#host.checkpoint();
+    const { segment: end } = this.#host.log.end;
+    const tried = new Set<number>();
+    while (!round.isStopped) {
+      const victims = this.#choose(deadPartMin, end, tried);
+      if (victims.length === 0) return;
+      await this.#clean(round, victims);
+      // One that is damaged ended the batch: the others come again.
+      if (victims.some((victim) => this.#kept.has(victim))) continue;
+      for (const victim of victims) tried.add(victim);
+    }
+  }
+
+  /** Segments below `end` that are worth it. */
+  #choose(deadPartMin: number, end: number, tried: ReadonlySet<number> = new Set()): number[] {
+    const { state, log } = this.#host;
+    const before = Math.min(this.#host.covered()?.segment ?? 0, log.firstUnsettled, end);
+    const candidates: Candidate[] = [];
+    let unitBytes = 0;
+    for (const use of state.segments.values()) {
+      unitBytes += use.unitBytes;
+      const { segment, liveBytes: live } = use;
+      if (segment >= before || tried.has(segment) || this.#kept.has(segment)) continue;
+      const length = this.#length(segment);
+      candidates.push({ segment, length, unitBytes: use.unitBytes, liveBytes: live });
+    }
+    const metadata = Math.max(1, this.#logBytes() - unitBytes);
+    const liveMetadataPart = Math.min(1, liveMetadataBytes(state.counters) / metadata);
+    const batchLiveBytesMax = log.segmentLength * 0.75;
+    return chooseVictims(candidates, { liveMetadataPart, deadPartMin, batchLiveBytesMax });
+  }
+
+  async #clean(round: Round, victims: readonly number[]): Promise<void> {
+    const { log } = this.#host;
+    const cleaning = new Cleaning(this.#host, victims);
+    this.#cleaning = cleaning;
+    let synced = log.appended;
+    for (let isLeft = true; isLeft;) {
+      await this.#turn(round);
+      if (round.isStopped) return;
+      // Somebody is in the middle of a change: not in this turn.
+      if (log.hasQueued) continue;
+      isLeft = this.#step(cleaning, round);
+      if (victims.some((victim) => this.#kept.has(victim))) return;
+      if (log.appended - synced < SYNC_BYTES) continue;
+      synced = log.appended;
+      await log.durable(true);
+    }
+    await log.durable(true);
+    if (round.isStopped || this.#keepsSome(cleaning)) return;
+    this.#own(() => cleaning.recordRemoval());
+    await log.durable(true);
+    for (const segment of victims) {
+      await nextTurn();
+      this.#bytesFreed += this.#length(segment);
+      this.#host.files.remove(segment);
+      this.#lengths.delete(segment);
+      this.#segmentsFreed++;
+    }
+    this.#sealedBefore = 0;
+    this.#bytesMoved += cleaning.unitBytes;
+    this.#recordBytes += cleaning.recordBytes;
+    this.#cleaning = undefined;
+  }
+
+  #step(cleaning: Cleaning, round: Round): boolean {
+    const start = performance.now();
+    const done = cleaning.scannedBytes + cleaning.unitBytes + cleaning.recordBytes;
+    try {
+      return this.#own(() => cleaning.step(start + STEP_MS));
+    } catch (error) {
+      const { segment } = cleaning;
+      if (!(error instanceof StoreError) || error.code !== "STORE_DAMAGED") throw error;
+      this.#keep(segment ?? (cleaning.victims[0] as number), error.message);
+      return false;
+    } finally {
+      this.#stepMsMax = Math.max(this.#stepMsMax, performance.now() - start);
+      round.pace?.spend(cleaning.scannedBytes + cleaning.unitBytes + cleaning.recordBytes - done);
+    }
+  }
+
+  #keep(segment: number, why: string): void {
+    this.#kept.set(segment, why);
+    process.emitWarning(`segment ${segment} is left as it is: ${why}`);
+  }
+
+  #keepsSome(cleaning: Cleaning): boolean {
+    const segment = cleaning.notEmptied();
+    if (segment === undefined) return false;
+    this.#keep(
+      segment,
+      `the index has units in segment ${segment} that the log does not have there`,
+    );
+    return true;
+  }
+
+  /** What is appended meanwhile is not others'. */
+  #own<T>(work: () => T): T {
+    const before = this.#host.log.appended;
+    try {
+      return work();
+    } finally {
+      this.#ownBytes += this.#host.log.appended - before;
+    }
+  }
+
+  async #turn(round: Round): Promise<void> {
+    await nextTurn();
+    const { pace } = round;
+    if (pace === undefined) return;
+    while (!round.isStopped) {
+      const writtenByOthers = this.#host.log.appended - this.#ownBytes;
+      if (pace.allows(writtenByOthers, performance.now(), this.#urgency())) return;
+      await pause(PAUSE_MS, undefined, { ref: false });
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (!(error instanceof StoreError)) throw error;
+    this.#failure = error.message;
+    this.#retryAtMs = performance.now() + RETRY_MS;
+    this.#lookAt = 0;
+  }
+
+  #urgency(): number {
+    const live = liveBytes(this.#host.state.counters);
+    return urgency(this.#logBytes(), live, this.#host.log.segmentLength);
+  }
+
+  #logBytes(): number {
+    const { segment: last, offset } = this.#host.log.end;
+    if (last !== this.#sealedBefore) {
+      this.#sealedBefore = last;
+      this.#sealedBytes = 0;
+      for (const segment of this.#host.state.segments.keys()) {
+        if (segment !== last) this.#sealedBytes += this.#length(segment);
+      }
+    }
+    return this.#sealedBytes + offset;
+  }
+
+  /** Of a segment that gets no more frames. */
+  #length(segment: number): number {
+    let length = this.#lengths.get(segment);
+    if (length === undefined) {
+      length = this.#host.files.length(segment);
+      this.#lengths.set(segment, length);
+    }
+    return length;
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * For a rebuild of the index from a log with gaps: where each inode's last snapshot (or its creation) stands, and
+ * which inodes are gone. As many as there are inodes, so they lie in the index, as rows that the end of the
+ * rebuild removes again; those looked at last are in memory.
+ */
+import { ByteReader, ByteWriter } from "../../base/bytes.ts";
+import { firstNumber, kindRange, resetKey } from "./keys.ts";
+import { offsetOf, placeOf, segmentOf } from "./place.ts";
+import type { IndexBatch, StoreIndex } from "./store-index.ts";
+
+const IN_MEMORY_MAX = 100_000;
+const ROWS_PER_BATCH = 20_000;
+/** Behind every place: nothing that is said about the inode counts. */
+const GONE = Number.MAX_SAFE_INTEGER;
+
+export class Resets {
+  readonly #index: StoreIndex;
+  readonly #out = new ByteWriter(16);
+  /** Those not yet in the index. */
+  #changed = new Map<number, number>();
+  #known = new Map<number, number>();
+
+  constructor(index: StoreIndex) {
+    this.#index = index;
+  }
+
+  /** The last place counts, in whatever order they come. */
+  add(ino: number, place: number): void {
+    const known = this.#changed.get(ino);
+    if (known === undefined || known < place) this.#changed.set(ino, place);
+  }
+
+  /** The inode is gone at the end of the log. */
+  addGone(ino: number): void {
+    this.#changed.set(ino, GONE);
+  }
+
+  /** The place from which on the log is true about an inode; undefined when it does not exist at the log's end. */
+  get(ino: number): number | undefined {
+    let place = this.#known.get(ino);
+    if (place === undefined) {
+      place = this.#stored(ino) ?? GONE;
+      if (this.#known.size >= IN_MEMORY_MAX) this.#known.clear();
+      this.#known.set(ino, place);
+    }
+    return place === GONE ? undefined : place;
+  }
+
+  get isFull(): boolean {
+    return this.#changed.size >= IN_MEMORY_MAX;
+  }
+
+  /** To be called when it is full, and before the first get. */
+  async store(): Promise<void> {
+    const changed = this.#changed;
+    this.#changed = new Map();
+    const batches = new Batches(this.#index);
+    for (const [ino, place] of changed) {
+      if (place <= (this.#stored(ino) ?? -1)) continue;
+      this.#out.reset();
+      this.#out.varint(segmentOf(place));
+      this.#out.varint(offsetOf(place));
+      batches.current.put(resetKey(ino), this.#out.view());
+      await batches.next();
+    }
+    await batches.end();
+  }
+
+  async remove(): Promise<void> {
+    const batches = new Batches(this.#index);
+    const rows = this.#index.rows(kindRange("r"));
+    try {
+      for (;;) {
+        const some = await rows.next(ROWS_PER_BATCH);
+        if (some.length === 0) break;
+        for (const [key] of some) {
+          batches.current.del(resetKey(firstNumber(key)));
+          await batches.next();
+        }
+      }
+    } finally {
+      await rows.close();
+    }
+    await batches.end();
+  }
+
+  #stored(ino: number): number | undefined {
+    const row = this.#index.get(resetKey(ino));
+    if (row === undefined) return undefined;
+    const from = new ByteReader(row);
+    return placeOf(from.varint(), from.varint());
+  }
+}
+
+class Batches {
+  readonly #index: StoreIndex;
+  #batch: IndexBatch | undefined;
+  #rows = 0;
+
+  constructor(index: StoreIndex) {
+    this.#index = index;
+  }
+
+  get current(): IndexBatch {
+    this.#batch ??= this.#index.batch();
+    return this.#batch;
+  }
+
+  async next(): Promise<void> {
+    if (++this.#rows >= ROWS_PER_BATCH) await this.end();
+  }
+
+  async end(): Promise<void> {
+    const batch = this.#batch;
+    this.#batch = undefined;
+    this.#rows = 0;
+    await batch?.write();
+  }
+}
