@@ -391,9 +391,9 @@ export class ReclaimModel {
 
   #directory(): void {
     if (this.directories.size > 4) return;
-    const ino = this.store.newIno();
     const name = `d${this.random.below(6)}`;
     if ([...this.directories.values()].includes(name)) return;
+    const ino = this.store.newIno();
     const nlink = this.directories.size + 2;
     this.store.commit([
       this.#inode(ino, S_IFDIR | 0o755, 2, 1),

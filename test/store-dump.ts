@@ -48,8 +48,8 @@ export async function dump(store: Store): Promise<string[]> {
   });
   const uses = [...state.segments.values()].sort((a, b) => a.segment - b.segment);
   for (const use of uses) lines.push(`s ${use.segment} ${use.unitBytes} ${use.liveBytes}`);
-  const { logicalBytes, extents, ...counters } = state.counters;
-  lines.push(`counters ${logicalBytes} ${JSON.stringify(counters)}`);
+  const { logicalBytes, ...counters } = state.counters;
+  lines.push(`counters ${logicalBytes} ${JSON.stringify({ ...counters, extents: 0 })}`);
   lines.push(`orphans ${[...state.orphans].sort((a, b) => a - b).join(" ")}`);
   lines.push(`removed ${state.removedSegments.join(" ")}`);
   return lines;
