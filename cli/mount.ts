@@ -4,6 +4,7 @@ import { about, CommandFailure, EXIT_FAILED, reasonOf, UsageFailure } from "./fa
 import { startDaemon, type Message, type Started } from "./mount-daemon.ts";
 import { chooseBinding, parseMountOptions } from "./mount-options.ts";
 import { prepareMountpoint, prepareStore } from "./mount-places.ts";
+import { orphanEnded, WHILE_CONNECTED } from "./predecessor.ts";
 import type { Binding } from "./serving.ts";
 
 interface Flags {
@@ -43,6 +44,8 @@ function tellStarter(message: Message): boolean {
 async function mount(storeGiven: string, mountpointGiven: string, flags: Flags): Promise<void> {
   const options = parseMountOptions(flags.options);
   const binding = chooseBinding(flags.binding, options);
+  const whileConnected = flags.whileConnected === true;
+  if (whileConnected) await orphanEnded(storeGiven);
   const mountpoint = await prepareMountpoint(mountpointGiven);
   const store = await prepareStore(storeGiven, mountpoint);
   if (flags.daemon === true) {
@@ -54,10 +57,10 @@ async function mount(storeGiven: string, mountpointGiven: string, flags: Flags):
     printReady({ ready: line, warnings });
     const told = tellStarter({ ready: line, warnings });
     // A starter that was stopped meanwhile has closed the channel already.
-    if (told && process.connected && flags.whileConnected !== true) process.disconnect();
+    if (told && process.connected && !whileConnected) process.disconnect();
   };
   process.exitCode = await about(storeGiven, () =>
-    serve({ store, mountpoint, binding, options, onReady }),
+    serve({ store, mountpoint, binding, options, whileConnected, onReady }),
   );
   leaveStarter();
 }
@@ -95,7 +98,7 @@ export function mountCommand(): Command {
     .choices(["auto", "kernel", "fuse-native"])
     .default("auto");
   // For `onespool serve`, which starts this command and keeps the channel open.
-  const whileConnected = new Option("--while-connected").hideHelp();
+  const whileConnected = new Option(WHILE_CONNECTED).hideHelp();
   return new Command("mount")
     .description("serve a store as a directory")
     .argument("<store>", "the directory that holds the store")

@@ -28,6 +28,10 @@ const NATIVE_HANDLE_MAX = 2 ** 31 - 1;
 const HEAP_GROWTH_PERCENT = 40;
 /** After a signal, how long programs may go on using files of a mount that is detached. */
 const BUSY_MS_MAX = 3_000;
+/** The same when the supervisor is gone: who comes next waits for the store. */
+const ORPHAN_BUSY_MS_MAX = 500;
+/** Until the kernel has told of the end of an aborted mount. */
+const ABORT_MS_MAX = 2_000;
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -36,6 +40,8 @@ export interface Serving {
   readonly mountpoint: string;
   readonly binding: Binding;
   readonly options: MountOptions;
+  /** Ends when the process that started it does. */
+  readonly whileConnected: boolean;
   /** Called once, when the mount answers. */
   readonly onReady: (line: string, warnings: readonly string[]) => void;
 }
@@ -119,11 +125,28 @@ async function unmountFor(signal: string, mounted: Mounted, mountpoint: string):
     await mounted.unmount();
   } catch (error) {
     process.stderr.write(`onespool: ${signal}: ${mountpoint} is in use; detaching it\n`);
-    await unmount(mountpoint, true).catch(() => {
-      process.stderr.write(`onespool: ${mountpoint}: ${reasonOf(error)}\n`);
-    });
-    await Promise.race([mounted.closed, sleep(BUSY_MS_MAX, undefined, { ref: false })]);
+    await detach(mounted, mountpoint, BUSY_MS_MAX, error);
   }
+}
+
+/**
+ * Programs may go on with the files that they have open for a while; then they are cut off, before the store closes:
+ * else what they ask would be answered by a store that is closed.
+ */
+async function detach(
+  { closed, abort }: Mounted,
+  mountpoint: string,
+  busyMsMax: number,
+  problem?: unknown,
+): Promise<void> {
+  await unmount(mountpoint, true).catch((error: unknown) => {
+    process.stderr.write(`onespool: ${mountpoint}: ${reasonOf(problem ?? error)}\n`);
+  });
+  const wait = (ms: number) => sleep(ms, true, { ref: false });
+  const isBusy = await Promise.race([closed.then(() => false), wait(busyMsMax)]);
+  if (!isBusy || abort === undefined) return;
+  abort();
+  await Promise.race([closed, wait(ABORT_MS_MAX)]);
 }
 
 /** Ends without a word to the kernel or the store: recovery is made for that. */
@@ -165,14 +188,19 @@ async function closeSpool(spool: Spool, store: string): Promise<void> {
 
 /** Resolves with the exit code when the mount is gone and the store is closed. */
 export async function serve(serving: Serving): Promise<number> {
-  const { store, mountpoint, options, onReady } = serving;
+  const { store, mountpoint, options, whileConnected, onReady } = serving;
   const spool = await openSpool(serving);
   // Before the mount: a signal in between would leave one without a server.
   const signalled = listenForSignals(mountpoint);
   const mounted = await mountSpool(spool, serving);
   let gone = false;
   const ended = Promise.race([
-    signalled.then((signal) => unmountFor(signal, mounted, mountpoint)),
+    signalled.then((signal) => {
+      const isOrphan = whileConnected && !process.connected;
+      return isOrphan
+        ? detach(mounted, mountpoint, ORPHAN_BUSY_MS_MAX)
+        : unmountFor(signal, mounted, mountpoint);
+    }),
     mounted.closed.then(() => {
       gone = true;
     }),

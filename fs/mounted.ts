@@ -11,6 +11,8 @@ export interface Mounted {
   readonly closed: Promise<void>;
   /** Resolves when the mount point is free; throws MountError "BUSY" while a program uses the mount. */
   unmount(): Promise<void>;
+  /** Ends it under the programs that use it; what they ask from then on fails. Not there where the binding cannot. */
+  readonly abort?: () => void;
 }
 
 export type MountErrorCode =

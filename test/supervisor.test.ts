@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { Config } from "../server/config/config.ts";
 import { defaultConfig } from "../server/config/defaults.ts";
 import { noKernelBinding } from "./cli-process.ts";
+import { Program } from "./suite/program.ts";
 import {
   isMounted,
   isRunning,
@@ -199,6 +200,29 @@ t.test("a supervisor that was killed leaves no process and no mount", { skip }, 
   await until("its children have ended", () => !children.some(isRunning));
   t.notOk(isMounted(mount));
 });
+
+t.test(
+  "a supervisor that was killed is started again at once, while a program uses the mount",
+  { skip },
+  async (t) => {
+    const { mount, file, supervised } = begin(t);
+    await supervised.says("ready\n");
+    const user = new Program();
+    t.teardown(() => user.end());
+    await user.writeFile(`${mount}/mailbox`, "before");
+    const fd = await user.open(`${mount}/mailbox`);
+    const children = [supervised.childWith(FRONT), supervised.childWith(SPOOL)];
+    supervised.child.kill("SIGKILL");
+    await supervised.end();
+    const next = new Supervised(t, program, [file, String(DRAIN_MS)]);
+    await next.says("ready\n");
+    t.notOk(children.some(isRunning), "it has waited for the spool of the one before it");
+    await t.rejects(user.call("os.fstatvfs", fd), { code: "ENOTCONN" });
+    t.equal(await user.text(`${mount}/mailbox`), "before");
+    next.child.kill("SIGTERM");
+    t.equal(await next.end(), 0);
+  },
+);
 
 t.test("sessions that do not end are ended after the time for them", { skip }, async (t) => {
   const { mount, directory, supervised } = begin(t, { hostname: "stubborn" }, 300);

@@ -77,6 +77,7 @@ export async function mountKernel(
     invalidator: connection,
     closed: connection.closed,
     unmount: () => unmount(directory, connection),
+    ...(entry?.type === fileSystemType ? { abort: () => abortConnection(entry, directory) } : {}),
   };
 }
 

@@ -13,6 +13,7 @@ import { Counters } from "../metrics/counters.ts";
 import { readSnapshot } from "../metrics/read-snapshot.ts";
 import { Totals } from "../metrics/totals.ts";
 import { monotonicMs } from "../monotonic.ts";
+import { removeStaleRelayDirectories } from "../hand-over/relay-directory.ts";
 import { dropPrivileges } from "../process/privileges.ts";
 import { Protocols } from "../smtp/protocol.ts";
 import { COUNTERS_MS, TICK_MS } from "../ticks.ts";
@@ -80,6 +81,7 @@ class FrontProgram {
         this.#log?.error("accept failed", { address, port, error: String(error) }),
     });
     if (config.user !== undefined) dropPrivileges(config.user);
+    await removeStaleRelayDirectories();
     const log = createLog(config.log, "front");
     this.#log = log;
     const workers = new WorkerProcesses(config, log, {

@@ -7,11 +7,13 @@
  */
 import { fork, type ChildProcess } from "node:child_process";
 import type { Socket } from "node:net";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { assertNever } from "../../base/assert.ts";
 import type { Config } from "../config/config.ts";
 import type { HandOverRecord } from "../hand-over/record.ts";
 import { Relay } from "../hand-over/relay.ts";
+import { removeRelayDirectory } from "../hand-over/relay-directory.ts";
 import type { HandOverResult, WorkerPort } from "../hand-over/worker-port.ts";
 import { MESSAGES_VERSION, type FromWorker, type ToWorker } from "../messages.ts";
 import { monotonicMs } from "../monotonic.ts";
@@ -162,6 +164,8 @@ export class WorkerProcess implements WorkerPort {
   }
 
   #ended(how: string): void {
+    // One that was killed could not.
+    if (this.#relayPath !== "") removeRelayDirectory(dirname(this.#relayPath));
     for (const id of this.#pending.keys()) this.#settle(id, "lost");
     this.#events.ended(this, how);
   }

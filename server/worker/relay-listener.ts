@@ -3,12 +3,10 @@
  * enter. The first line is the record; what follows are the client's bytes.
  */
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { HAND_OVER_VERSION, type HandOverRecord } from "../hand-over/record.ts";
 import { RELAY_LINE_BYTES_MAX } from "../hand-over/relay.ts";
+import { makeRelayDirectory, removeRelayDirectory } from "../hand-over/relay-directory.ts";
 
 const LF = 0x0a;
 
@@ -16,9 +14,8 @@ const LF = 0x0a;
 export async function listenForRelays(
   take: (record: HandOverRecord, socket: Socket) => void,
 ): Promise<string> {
-  const directory = mkdtempSync(join(tmpdir(), "onespool-"));
-  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
-  const path = join(directory, "relay");
+  const { directory, socket: path } = makeRelayDirectory();
+  process.once("exit", () => removeRelayDirectory(directory));
   const server = createServer({ allowHalfOpen: true }, (socket) => readRecord(socket, take));
   server.listen({ path, backlog: 1024 });
   await once(server, "listening");

@@ -38,6 +38,8 @@ export interface MailServerSettings {
   readonly hasTls?: boolean;
   /** It expects the header of a proxy in front of each connection. */
   readonly isProxied?: boolean;
+  /** Its temporary files are in its directory, in "tmp". */
+  readonly hasOwnTemporary?: boolean;
 }
 
 export interface Processes {
@@ -71,6 +73,10 @@ export class MailServer {
     chmodSync(this.directory, 0o755);
     this.mount = join(this.directory, "mail");
     mkdirSync(this.mount);
+    if (settings.hasOwnTemporary === true) {
+      mkdirSync(this.path("tmp"));
+      chmodSync(this.path("tmp"), 0o1777);
+    }
     if (settings.hasTls === true) this.makeCertificate();
   }
 
@@ -152,7 +158,12 @@ export class MailServer {
   /** Starts the server and waits until it greets on both ports. */
   async serve(): Promise<void> {
     const args = [command, "serve", "--config", this.path("onespool.toml")];
-    const server = spawn(process.execPath, args, { cwd: "/", stdio: ["ignore", "pipe", "pipe"] });
+    const own = this.#settings.hasOwnTemporary === true ? { TMPDIR: this.path("tmp") } : {};
+    const server = spawn(process.execPath, args, {
+      cwd: "/",
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...own },
+    });
     this.#server = server;
     this.#said = "";
     this.#exited = once(server, "exit");
@@ -160,17 +171,24 @@ export class MailServer {
       stream.setEncoding("utf8").on("data", (text: string) => (this.#said += text));
     }
     await this.greets();
+    // Until now the orphans of a server that was killed may have greeted.
+    await this.#until("nothing of its ports", () => this.#said.includes("\nlistening: "));
   }
 
   /** Waits until both ports greet. */
   async greets(): Promise<void> {
-    const deadline = Date.now() + START_MS_MAX;
     for (const port of Object.values(this.ports)) {
-      while (!(await isGreeting(port, this.#settings.isProxied))) {
-        if (!this.running) throw new Error(`the server ended: ${this.said}`);
-        if (Date.now() > deadline) throw new Error(`no greeting on port ${port}: ${this.said}`);
-        await sleep(20);
-      }
+      const is = () => isGreeting(port, this.#settings.isProxied);
+      await this.#until(`no greeting on port ${port}`, is);
+    }
+  }
+
+  async #until(problem: string, is: () => boolean | Promise<boolean>): Promise<void> {
+    const deadline = Date.now() + START_MS_MAX;
+    while (!(await is())) {
+      if (!this.running) throw new Error(`the server ended: ${this.said}`);
+      if (Date.now() > deadline) throw new Error(`${problem}: ${this.said}`);
+      await sleep(20);
     }
   }
 
@@ -237,6 +255,12 @@ export class MailServer {
     const [front = 0] = named(/server\/front\//);
     const [spool = 0] = named(/onespool\.js mount /);
     return { front, spool, workers: named(/server\/worker\//) };
+  }
+
+  /** SIGKILL to the supervisor alone; resolves when it has gone. */
+  async kill(): Promise<void> {
+    this.#server?.kill("SIGKILL");
+    await this.#exited;
   }
 
   /** SIGTERM: it finishes what is under way; resolves with its exit code. */

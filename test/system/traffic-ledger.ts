@@ -27,14 +27,22 @@ export class Ledger {
    * sometimes takes the flags back, on any file system, and tells both clients.
    */
   flagsLost = 0;
-  readonly #problems: string[];
+  #problems: string[];
   readonly #entries = new Map<number, Entry>();
   readonly #numbers = new Map<number, number>();
   #uidValidity: string | undefined;
+  /** Every message up to this number is gone. */
+  #clearedTo = 0;
 
   constructor(name: string, problems: string[]) {
     this.name = name;
     this.#problems = problems;
+  }
+
+  /** From now on problems go there. */
+  tellTo(problems: string[]): this {
+    this.#problems = problems;
+    return this;
   }
 
   /** Before it is sent: it can be seen before it is acknowledged. */
@@ -109,13 +117,14 @@ export class Ledger {
     for (const [i, { number, hash }] of found.entries()) {
       const entry = number === undefined ? undefined : this.#entries.get(number);
       if (number === undefined || entry === undefined) {
-        this.#problem(`${reader} shows message ${number}, which was never given`);
+        const why = (number ?? Infinity) <= this.#clearedTo ? "was removed" : "was never given";
+        this.#problem(`${reader} shows message ${number}, which ${why}`);
         continue;
       }
       times.set(number, (times.get(number) ?? 0) + 1);
       const what = `${reader} shows message ${number} (UID ${entry.uid})`;
       if (entry.hash !== hash) this.#problem(`${what} damaged`);
-      if (entry.isGone) this.#problem(`${what}, which was expunged`);
+      if (entry.isGone) this.#problem(`${what}, which was expunged or had not come before`);
       const missing = [...entry.flags].filter((flag) => flags?.[i]?.includes(flag) === false);
       this.flagsLost += missing.length;
     }
@@ -127,6 +136,27 @@ export class Ledger {
         this.#problem(`${reader} lacks ${what}`);
       }
     }
+  }
+
+  /** Nobody delivers or expunges any more: what is not there now must not come later, and what is must stay. */
+  settle(found: readonly Found[]): void {
+    const shown = new Set(found.map(({ number }) => number));
+    for (const [number, entry] of this.#entries) {
+      if (!shown.has(number)) entry.isGone = true;
+      else if (!entry.isDoomed) entry.isAcknowledged = true;
+    }
+  }
+
+  /** Somebody has emptied or removed the mailbox: nothing of it may come back. */
+  cleared(): void {
+    this.#clearedTo = Math.max(this.#clearedTo, ...this.#entries.keys());
+    this.#entries.clear();
+    this.#numbers.clear();
+  }
+
+  /** Whether somebody has asked for its deletion. */
+  isDoomed({ number }: TrafficMail): boolean {
+    return this.#entries.get(number)?.isDoomed ?? true;
   }
 
   get given(): number {

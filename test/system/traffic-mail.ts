@@ -51,14 +51,23 @@ export class TrafficCorpus {
     return this.#texts.length;
   }
 
-  /** The next message; `random` chooses its text. Without lines that a mailbox would quote if `plain`. */
-  next(random: () => number, plain = false): TrafficMail {
+  /** The next message; `random` chooses its text. Without lines that a mailbox would quote if `plain`; `more` stands behind it. */
+  next(random: () => number, plain = false, more = ""): TrafficMail {
     const number = ++this.#last;
     const { header, body } = this.#texts[Math.floor(random() * this.#texts.length)]!;
     const own = plain ? body.replaceAll(/^>*From /gm, "from ") : body;
-    const text = `${header}X-Number: ${number}\n\n${own}`;
-    return { number, text, hash: hashOf(text), quotedHash: hashOf(quoted(text)) };
+    return numbered(number, `${header}X-Number: ${number}\n\n${own}${more}`);
   }
+
+  /** The same message with the next number: for a client that sends it again. */
+  again({ text }: TrafficMail): TrafficMail {
+    const number = ++this.#last;
+    return numbered(number, text.replace(/^X-Number: \d+$/m, `X-Number: ${number}`));
+  }
+}
+
+function numbered(number: number, text: string): TrafficMail {
+  return { number, text, hash: hashOf(text), quotedHash: hashOf(quoted(text)) };
 }
 
 /** Header with the empty line left out, and body; nothing for a text that programs are free to change. */

@@ -46,13 +46,16 @@ function count(traffic: Traffic, what: string): void {
 
 /** Logs in to one mailbox after the other until it is over. */
 export async function useImap(traffic: Traffic, random: Random): Promise<void> {
-  while (!traffic.isOver()) {
-    const session = new ImapSession(traffic, random, popular(random, traffic.ledgers));
-    try {
-      await session.run();
-    } finally {
-      session.destroy();
-    }
+  while (!traffic.isOver()) await useMailbox(traffic, random, popular(random, traffic.ledgers));
+}
+
+/** One session at one mailbox. */
+export async function useMailbox(traffic: Traffic, random: Random, ledger: Ledger): Promise<void> {
+  const session = new ImapSession(traffic, random, ledger);
+  try {
+    await session.run();
+  } finally {
+    session.destroy();
   }
 }
 
@@ -227,6 +230,6 @@ function envelope(names: readonly string[]): string {
 }
 
 /** RFC 5321 section 4.5.2. */
-function stuffed({ text }: TrafficMail): string {
+export function stuffed({ text }: TrafficMail): string {
   return `${text.replaceAll(/^\./gm, "..").replaceAll("\n", "\r\n")}.\r\n`;
 }

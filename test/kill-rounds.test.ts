@@ -1,0 +1,55 @@
+/**
+ * kill -9 of spool, front, worker and supervisor at random while mail comes in by SMTP and LMTP, programs write files of
+ * their own and IMAP sessions change mailboxes. After each kill service comes back by itself, and what was answered is
+ * there: every message with a 250 once in each of its mailboxes, by hash; every write and rename that returned; every
+ * UID, flag and deletion that an IMAP session was told.
+ *
+ * A mailbox of which an IMAP session was just rewriting its part when its mount was replaced is what Dovecot leaves when it
+ * dies itself (docs/LOCKING.md, "When somebody dies in the middle"). Such mailboxes are counted, what is wrong in them
+ * is counted too, and they begin anew. No other mailbox is excused.
+ */
+import t from "tap";
+import { randomFrom } from "./movers.ts";
+import type { TestContext } from "./suite/run.ts";
+import { Rounds } from "./system/kill-rounds.ts";
+import { KillSite } from "./system/kill-site.ts";
+import { missingMailSite } from "./system/mail-site.ts";
+
+const isLong = process.env["ONESPOOL_LONG"] === "1";
+const ROUNDS = Number(process.env["ROUNDS"] ?? (isLong ? 200 : 10));
+const TIMEOUT_MS = 240_000 + ROUNDS * 60_000;
+t.setTimeout(TIMEOUT_MS);
+
+const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
+t.comment(`seed ${seed}: SEED=${seed} ROUNDS=${ROUNDS} node dist/test/kill-rounds.test.js`);
+
+/** Of one round; more say nothing new. */
+const PROBLEMS_MAX = 20;
+
+const reason = missingMailSite();
+const options = reason === undefined ? { timeout: TIMEOUT_MS } : { skip: reason };
+
+await t.test("kill -9 at random under full load", options, async (t) => {
+  const problems: string[] = [];
+  const site = await KillSite.start(t, problems);
+  const rounds = new Rounds(site, problems);
+  for (let round = 0; round < ROUNDS && problems.length === 0; round++) {
+    const told = await rounds.run(randomFrom(seed + round * 7_919));
+    const word = `round ${round}: ${told}`;
+    if (process.env["ROUNDS"] !== undefined) t.comment(word);
+    t.strictSame(problems.slice(0, PROBLEMS_MAX), [], word);
+  }
+  t.comment(rounds.summary());
+  t.ok(rounds.acknowledged > 0 && site.writers.done > 0, "there was work to lose");
+  await finish(t, site);
+});
+
+async function finish(t: TestContext, site: KillSite): Promise<void> {
+  await site.writers.end();
+  await site.program.end();
+  await site.dovecot.stop();
+  t.equal(await site.server.stop(), 0, "the server ends well");
+  t.strictSame(site.remains(), [], "nothing is left of all of its processes");
+  const { status, report } = site.fsck();
+  t.equal(status, 0, `the store is sound ${status === 0 ? "" : report}`);
+}
