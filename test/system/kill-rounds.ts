@@ -46,7 +46,7 @@ export class Rounds {
   }
 
   /** Resolves with what was done, for people. */
-  async run(random: Random): Promise<string> {
+  async run(round: number, random: Random): Promise<string> {
     const { writers } = this.#site;
     const attempts: Attempt[] = [];
     const disturbed = new Set<string>();
@@ -57,7 +57,7 @@ export class Rounds {
     const load = this.#load(random, attempts, disturbed, () => isOver);
     writers.go();
     await sleep(between(random, WORK_MS));
-    const killed = await this.#kill(random);
+    const killed = await this.#kill(round, random);
     const from = performance.now();
     await this.#site.back();
     const backMs = Math.round(performance.now() - from);
@@ -141,10 +141,10 @@ export class Rounds {
     }
   }
 
-  /** One, now and then two at once, and sometimes another during the restart. */
-  async #kill(random: Random): Promise<string[]> {
+  /** Each once; then one at random, now and then two at once, and sometimes another during the restart. */
+  async #kill(round: number, random: Random): Promise<string[]> {
     const choose = (countMax: number): number => Math.floor(random() * countMax);
-    const victims = [VICTIMS[choose(VICTIMS.length)]!];
+    const victims = [VICTIMS[round] ?? VICTIMS[choose(VICTIMS.length)]!];
     if (random() < 0.2) victims.push(VICTIMS[choose(VICTIMS.length)]!);
     const again = random() < 0.25 ? VICTIMS[choose(3)]! : undefined;
     const waitMs = random() * AGAIN_MS_MAX;
