@@ -207,26 +207,34 @@ export class Log {
     this.#zerosEnd = this.#offset;
   }
 
+  /**
+   * Zeros are written first: a write that fails and cannot be cut off may have left any part of itself, and that must
+   * not be a whole frame.
+   */
   #append(queue: Buffer[], length: number): void {
     const start = this.#offset;
     const end = start + length;
-    const known = this.#zerosEnd;
+    if (end > this.#zerosEnd) this.#zerosEnd = this.#zerosFrom(end);
+    const zerosEnd = Math.max(this.#zerosEnd, end);
     // What a failed append leaves: nothing behind the last frame.
     this.#zerosEnd = start;
-    if (end <= known || this.#writesWithoutZeros > 0) {
-      this.#files.append(this.#segment, start, queue);
-      this.#zerosEnd = Math.max(known, end);
-      this.#writesWithoutZeros = Math.max(0, this.#writesWithoutZeros - 1);
-      return;
+    this.#files.append(this.#segment, start, queue);
+    this.#zerosEnd = zerosEnd;
+  }
+
+  /** Returns where the file ends then: there, if the disk has no room for zeros. */
+  #zerosFrom(end: number): number {
+    if (this.#writesWithoutZeros > 0) {
+      this.#writesWithoutZeros--;
+      return end;
     }
     try {
-      this.#files.append(this.#segment, start, [...queue, ZEROS]);
-      this.#zerosEnd = end + ZEROS.length;
+      this.#files.append(this.#segment, end, [ZEROS]);
+      return end + ZEROS.length;
     } catch (error) {
       if (!(error instanceof StoreError) || error.code !== "STORE_FULL") throw error;
       this.#writesWithoutZeros = WRITES_WITHOUT_ZEROS;
-      this.#files.append(this.#segment, start, queue);
-      this.#zerosEnd = end;
+      return end;
     }
   }
 

@@ -33,13 +33,16 @@ export class FaultyDisk implements Disk {
   /** What was relied on and must not be. */
   readonly violations: string[] = [];
   readonly #disk: Disk;
+  readonly #lose: (fd: number) => void;
   readonly #open = new Map<number, OpenFile>();
   /** By path: what was written and not synced, and what a failed sync may have dropped. */
   readonly #dirty = new Map<string, Range[]>();
   readonly #lost = new Map<string, Range[]>();
 
-  constructor(disk: Disk) {
+  /** `lose`: what the disk below does with what was written to a descriptor whose sync fails. */
+  constructor(disk: Disk, lose: (fd: number) => void = () => {}) {
     this.#disk = disk;
+    this.#lose = lose;
   }
 
   open(path: string, flags: OpenFlags): number {
@@ -159,6 +162,7 @@ export class FaultyDisk implements Disk {
       this.#mayFail("sync", path);
     } catch (error) {
       file.failed = true;
+      this.#lose(fd);
       const lost = [...(this.#lost.get(path) ?? []), ...(this.#dirty.get(path) ?? [])];
       this.#lost.set(path, lost);
       this.#dirty.delete(path);
