@@ -49,6 +49,8 @@ export interface StoreOptions extends StoreMedium {
   readonly cacheLimits?: CacheLimits;
   /** Segments are ended at this length (bytes); smaller ones are for tests. */
   readonly segmentLength?: number;
+  /** The index is brought up to date when it lacks about so many bytes; fewer are for tests. */
+  readonly checkpointBytes?: number;
   /** Keep room back for when the disk is full. */
   readonly keepReserve?: boolean;
   /** Make the index anew from the log. */
@@ -71,6 +73,7 @@ export interface Opened {
   readonly index: StoreIndex;
   readonly state: State;
   readonly log: Log;
+  readonly checkpointBytes: number;
   readonly recovered: Recovered;
   readonly indexRebuilt: boolean;
   /** Bytes of the log that the index does not cover. */
@@ -130,7 +133,7 @@ async function recover(
   state: State,
   reserve: Reserve,
   options: StoreOptions,
-): Promise<Pick<Opened, "log" | "recovered" | "lagBytes" | "covered">> {
+): Promise<Pick<Opened, "log" | "checkpointBytes" | "recovered" | "lagBytes" | "covered">> {
   const metaRow = index.meta();
   const meta = metaRow === undefined ? undefined : decodeMeta(metaRow);
   if (meta !== undefined) {
@@ -140,6 +143,7 @@ async function recover(
     state.removedSegments = meta.removed;
     await loadSmallRows(index, state);
   }
+  const { checkpointBytes = CHECKPOINT_BYTES } = options;
   files.removeUnfinished();
   removeUnfinishedSegment(files);
   cutLastButOne(files);
@@ -151,7 +155,7 @@ async function recover(
   const afterSegment = async (end: LogPosition, bytes: number): Promise<void> => {
     done += bytes;
     options.onProgress?.(done, totalBytes);
-    if (state.extentsChanged <= INDEX_LAG_EXTENTS_MAX && state.changedBytes <= CHECKPOINT_BYTES) {
+    if (state.extentsChanged <= INDEX_LAG_EXTENTS_MAX && state.changedBytes <= checkpointBytes) {
       return;
     }
     coveredTo = await writeCheckpoint(state, new Log(files, end), index);
@@ -174,7 +178,8 @@ async function recover(
     room: reserve,
     onMoved: (moved) => applyMovedTail(state, moved),
   });
-  return { log, recovered, lagBytes: recovered.bytes - covered, covered: coveredTo };
+  const lagBytes = recovered.bytes - covered;
+  return { log, checkpointBytes, recovered, lagBytes, covered: coveredTo };
 }
 
 /** A crash may come between the record that segments are to go and the end of their files. */

@@ -16,7 +16,6 @@ import type { Change, Extent } from "./change.ts";
 import { encodeChanges } from "./change-codec.ts";
 import {
   CHECKPOINT_AT,
-  CHECKPOINT_BYTES,
   INDEX_LAG_BYTES_MAX,
   INDEX_LAG_EXTENTS_MAX,
   writeCheckpoint,
@@ -98,6 +97,7 @@ export class Store {
   readonly #commitMeta = new ByteWriter(64 * 1024);
   readonly #syncTimer: NodeJS.Timeout;
   readonly #reclaimer: Reclaimer;
+  readonly #checkpointBytes: number;
   #checkpoint: Promise<void> | undefined;
   /** What the index covers: a start reads the log from here on. */
   #covered: LogPosition | undefined;
@@ -123,6 +123,7 @@ export class Store {
     this.#index = opened.index;
     this.#state = opened.state;
     this.#log = opened.log;
+    this.#checkpointBytes = opened.checkpointBytes;
     this.#reader = new UnitReader(opened.files);
     this.#lagStart = -opened.lagBytes;
     this.#reserve = opened.reserve;
@@ -474,7 +475,7 @@ export class Store {
     const lagBytes = this.#log.appended - this.#lagStart;
     if (
       lagBytes < INDEX_LAG_BYTES_MAX * CHECKPOINT_AT &&
-      this.#state.changedBytes < CHECKPOINT_BYTES &&
+      this.#state.changedBytes < this.#checkpointBytes &&
       this.#state.extentsChanged < INDEX_LAG_EXTENTS_MAX * CHECKPOINT_AT
     ) {
       return;

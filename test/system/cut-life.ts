@@ -75,6 +75,10 @@ export class Life {
     const commit = store.commit.bind(store);
     const durable = store.durable.bind(store);
     const close = store.close.bind(store);
+    /** A machine that is off tells nobody anything. */
+    const told = (state: number): void => {
+      if (!this.machine.power.off) history.durable = Math.max(history.durable, state);
+    };
     store.writeUnit = (parts, chunkLengths) => {
       const id = writeUnit(parts, chunkLengths);
       model.units.set(id, Buffer.concat(parts));
@@ -97,12 +101,12 @@ export class Life {
     store.durable = async () => {
       const state = history.states.length - 1;
       await durable();
-      history.durable = Math.max(history.durable, state);
+      told(state);
     };
     store.close = async () => {
       const state = history.states.length - 1;
       await close();
-      history.durable = Math.max(history.durable, state);
+      told(state);
     };
   }
 }

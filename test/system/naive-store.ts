@@ -84,10 +84,17 @@ export class NaiveStore {
         return;
       }
       case "pend":
+        if (this.pending.has(change.id)) return;
         this.pending.set(change.id, { change, bytes: this.bytesOf(change.extents) });
         return;
       case "unpend":
         this.pending.delete(change.id);
+        return;
+      // Notes of cleaning.
+      case "absentName":
+      case "absentInode":
+      case "absentPending":
+      case "removed":
         return;
     }
   }

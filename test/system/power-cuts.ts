@@ -16,8 +16,8 @@ export interface Workload {
 }
 
 export interface CutPlan {
-  /** The points at which the power goes; default: all. */
-  readonly points?: (point: number) => boolean;
+  /** The points at which the power goes, out of so many; default: all of them. */
+  readonly points?: (count: number) => readonly number[];
   /** What is tried at a point. */
   readonly choices: (point: number) => readonly CutChoice[];
   /** The choices of which the start afterwards is cut as well, at every point. */
@@ -35,32 +35,38 @@ export interface CutResult {
 const only = process.env["CUT"];
 
 export async function cutEverywhere(workload: Workload, plan: CutPlan): Promise<CutResult> {
-  const result = { points: 0, cuts: 0, cutsAgain: 0 };
+  const { name, options = {} } = workload;
   const base = new SimulatedMachine();
-  if (workload.isMade !== false) await (await openAgain(base)).close();
-  for (let point = 1; ; point++) {
-    const wanted = plan.points?.(point) ?? true;
-    // In any case, to learn whether that is its end.
+  if (workload.isMade !== false) await (await openAgain(base, options)).close();
+  const whole = base.restarted("kept");
+  if (!(await lives(new Life(whole, options), workload))) throw new Error("the power went");
+  // One more: a cut behind the last call.
+  const count = whole.power.points + 1;
+  const result = { points: count, cuts: 0, cutsAgain: 0 };
+  for (const point of plan.points?.(count) ?? Array.from({ length: count }, (_, k) => k + 1)) {
+    const place = `${name}@${point}/`;
+    if (only?.startsWith(place) === false) continue;
     const machine = base.restarted("kept", point);
-    const life = new Life(machine, workload.options ?? {});
-    const ended = await lives(life, workload);
-    if (wanted || ended) {
-      for (const choice of plan.choices(point)) {
-        const name = `${workload.name}@${point}/${choice}`;
-        if (only !== undefined && only !== name) continue;
-        const allowed = life.history.allowed(choice === "killed");
-        await explained(name, machine, () => survives(machine.restarted(choice), allowed, point));
-        result.cuts++;
-      }
-      for (const choice of plan.again?.(point) ?? []) {
-        const name = `${workload.name}@${point}/${choice}`;
-        const restart = (cutAt: number): SimulatedMachine => machine.restarted(choice, cutAt);
-        result.cutsAgain += await cutsTheStart(name, restart, life.history, choice === "killed");
-      }
+    const life = new Life(machine, options);
+    await lives(life, workload);
+    for (const choice of plan.choices(point)) {
+      if (only !== undefined && only !== `${place}${choice}`) continue;
+      const allowed = life.history.allowed(choice === "killed");
+      const after = { machine: machine.restarted(choice), options };
+      await explained(`${place}${choice}`, machine, () => survives(after, allowed, point));
+      result.cuts++;
     }
-    result.points = point;
-    if (ended) return result;
+    for (const choice of plan.again?.(point) ?? []) {
+      if (only?.startsWith(`${place}${choice}>`) === false) continue;
+      result.cutsAgain += await cutsTheStart(`${place}${choice}`, {
+        options,
+        restart: (cutAt) => machine.restarted(choice, cutAt),
+        found: life.history,
+        isDurable: choice !== "killed",
+      });
+    }
   }
+  return result;
 }
 
 /** Whether the workload came to its end before the power went, which it then does there. */
@@ -80,22 +86,26 @@ async function lives(life: Life, workload: Workload): Promise<boolean> {
   return false;
 }
 
+interface CutStart {
+  readonly options: LifeOptions;
+  /** The machine once more as it was found. */
+  readonly restart: (cutAt: number) => SimulatedMachine;
+  readonly found: History;
+  /** Whether what was found is on stable storage. */
+  readonly isDurable: boolean;
+}
+
 /** The start after a cut is cut at every point of its own, and what follows it. */
-async function cutsTheStart(
-  name: string,
-  restart: (cutAt: number) => SimulatedMachine,
-  history: History,
-  killed: boolean,
-): Promise<number> {
-  const { found, probed } = await goOn(restart(Infinity));
-  // What a killed process left may be lost with the power; what was left after a cut may not.
-  const first = killed ? history.states.slice(history.durable) : [found];
+async function cutsTheStart(name: string, start: CutStart): Promise<number> {
+  const { options, restart, found: history, isDurable } = start;
+  const { found, probed } = await goOn({ machine: restart(Infinity), options });
+  const first = isDurable ? [found] : history.allowed(false);
   const allowed = { opening: first, open: [found, probed], durable: [probed] };
   let cuts = 0;
   for (let point = 1; ; point++) {
     const machine = restart(point);
     let stage: Stage = "opening";
-    const ended = await goOn(machine, (now) => (stage = now)).then(
+    const ended = await goOn({ machine, options }, (now) => (stage = now)).then(
       () => true,
       (error: unknown) => {
         if (!machine.power.off) throw error;
@@ -105,21 +115,29 @@ async function cutsTheStart(
     machine.power.cut();
     for (const choice of ["dropped", "reordered", point * 7919] as const) {
       const full = `${name}>${point}/${choice}`;
-      await explained(full, machine, () => survives(machine.restarted(choice), allowed[stage], 2));
+      if (only !== undefined && only !== full) continue;
+      const after = { machine: machine.restarted(choice), options };
+      await explained(full, machine, () => survives(after, allowed[stage], 2));
       cuts++;
     }
     if (ended) return cuts;
   }
 }
 
+/** A machine after a cut, and how its store is opened. */
+interface After {
+  readonly machine: SimulatedMachine;
+  readonly options: LifeOptions;
+}
+
 type Stage = "opening" | "open" | "durable";
 
 /** A start, what it finds, and a further change. The store is left open: the next thing is a cut. */
 async function goOn(
-  machine: SimulatedMachine,
+  { machine, options }: After,
   told: (stage: Stage) => void = () => undefined,
 ): Promise<{ found: string; probed: string }> {
-  const store = await openAgain(machine);
+  const store = await openAgain(machine, options);
   try {
     told("open");
     const found = await pictureOf(store);
@@ -154,17 +172,17 @@ async function explained(
 }
 
 async function survives(
-  machine: SimulatedMachine,
+  { machine, options }: After,
   allowed: readonly string[],
   point: number,
 ): Promise<void> {
-  const { found, probed } = await goOn(machine);
+  const { found, probed } = await goOn({ machine, options });
   if (!allowed.includes(found)) throw new Error(difference(found, allowed));
   const next = machine.restarted("dropped");
   await clean(next, false);
   // Which of the two says it is as good as any, and a rebuild costs time.
   if (point % 2 === 0) await clean(next, true);
-  const again = await openAgain(next);
+  const again = await openAgain(next, options);
   const left = await pictureOf(again);
   await again.close();
   if (left !== probed) throw new Error(`at the next start: ${difference(left, [probed])}`);
