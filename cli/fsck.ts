@@ -9,13 +9,17 @@ import { Progress } from "./progress.ts";
 const help = `
 Checks every checksum and counts every reference again; the store must not be mounted.
 Missing parts of the index are made from the log first, as at any start; a damaged index is
-made anew. Exit codes: 0 the store is sound, 4 it is not, 1 it could not be checked.`;
+made anew. What is damaged in the log is told with the files that it touches, all of them
+with --json. docs/DAMAGE.md says what to do. Exit codes: 0 the store is sound, 4 it is not, 1 it could not be checked.`;
 
 function asText(store: string, report: CheckReport): string {
   const { problems, problemCount } = report;
   const lines = [...problems];
   if (problemCount > problems.length) {
     lines.push(`... and ${grouped(problemCount - problems.length)} problems more`);
+  }
+  for (const { file, offset } of report.indexDamage) {
+    lines.push(`the index was damaged: ${file}, offset ${grouped(offset)}`);
   }
   if (report.indexRebuilt) lines.push("the index was made anew from the log");
   if (report.tornBytes > 0) {

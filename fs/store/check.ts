@@ -13,18 +13,30 @@
 import { ByteReader } from "../../base/bytes.ts";
 import { isDirectory, isRegular, S_IFDIR, S_IFMT } from "../attributes.ts";
 import type { Extent } from "./change.ts";
-import { decodeChanges } from "./change-codec.ts";
 import { ROOT_INO } from "./counters.ts";
+import type { ReportedDamage } from "./damage-report.ts";
+import { reportDamage } from "./damage-report.ts";
+import { describeDamage } from "./damage-text.ts";
 import { decodeCookieRow, decodeNameRow } from "./dentry.ts";
+import { checkFormat, lockStore, unlockStore } from "./directory.ts";
 import { StoreError } from "./errors.ts";
-import { SEGMENT_HEADER_LENGTH } from "./format.ts";
+import type { FileDamage } from "./leveldb/check-files.ts";
+import { checkLevelFiles } from "./leveldb/check-files.ts";
+import { indexDirectory } from "./paths.ts";
+import { SegmentFiles } from "./segment-files.ts";
+import { systemDisk } from "./system-disk.ts";
 import { isOffcut } from "./inode.ts";
 import { cookieKey, firstNumber, kindRange, secondNumber } from "./keys.ts";
 import type { StoreMedium } from "./opening.ts";
+import type { ScannedLog } from "./log-scan.ts";
+import { scanLog } from "./log-scan.ts";
+import type { PlacedBytes } from "./lost-bytes.ts";
+import { lostBytesOf, withLostBytes, withMissing } from "./lost-bytes.ts";
 import { addReferences, bytesReferenced, unreferenced } from "./references.ts";
-import { checkSegmentHeader, readFrames } from "./segment-reader.ts";
+import type { ScannedFrame } from "./segment-scan.ts";
 import type { StoreInternals } from "./store.ts";
 import { Store } from "./store.ts";
+import type { Unit } from "./unit.ts";
 import { decodeUnit } from "./unit.ts";
 
 /** Problems that are described in full; the rest is counted. */
@@ -40,6 +52,8 @@ export interface CheckOptions extends StoreMedium {
 
 export interface CheckReport {
   readonly clean: boolean;
+  /** Bytes that are not what was written, with the files that they touch; each is one of the problems, too. */
+  readonly damage: readonly ReportedDamage[];
   readonly problems: readonly string[];
   /** All problems, also those that are not described. */
   readonly problemCount: number;
@@ -47,6 +61,10 @@ export interface CheckReport {
   readonly replayedBytes: number;
   readonly tornBytes: number;
   readonly indexRebuilt: boolean;
+  /** Files of the index that were damaged; it was made anew. */
+  readonly indexDamage: readonly FileDamage[];
+  /** False: the log is damaged and there is no index that could be used, so that only the log was read. */
+  readonly opened: boolean;
   readonly segments: number;
   readonly logBytes: number;
   readonly inodes: number;
@@ -62,13 +80,33 @@ export async function checkStore(
   options: CheckOptions = {},
 ): Promise<CheckReport> {
   const progress = options.onProgress ?? (() => {});
-  const rebuild = options.rebuildIndex === true;
+  const indexDamage = options.indexKind === undefined ? findIndexDamage(directory) : [];
+  const rebuild = options.rebuildIndex === true || indexDamage.length > 0;
   try {
-    return await checkOnce(directory, options, rebuild, progress);
+    return await checkOnce(directory, options, rebuild, { progress, indexDamage });
   } catch (error) {
-    const damagedIndex = error instanceof StoreError && error.code === "INDEX_DAMAGED";
-    if (!damagedIndex || rebuild) throw error;
-    return checkOnce(directory, options, true, progress);
+    if (!(error instanceof StoreError)) throw error;
+    if (error.code === "STORE_DAMAGED") {
+      return checkLogOnly(directory, options, error.message, { progress, indexDamage });
+    }
+    if (error.code !== "INDEX_DAMAGED" || rebuild) throw error;
+    return checkOnce(directory, options, true, { progress, indexDamage });
+  }
+}
+
+interface Checking {
+  readonly progress: (stage: string, part: number) => void;
+  readonly indexDamage: readonly FileDamage[];
+}
+
+/** Nobody may write there meanwhile. */
+function findIndexDamage(directory: string): readonly FileDamage[] {
+  checkFormat(directory, systemDisk);
+  const lock = lockStore(directory);
+  try {
+    return checkLevelFiles(indexDirectory(directory)).damage;
+  } finally {
+    unlockStore(lock);
   }
 }
 
@@ -76,7 +114,7 @@ async function checkOnce(
   directory: string,
   { disk, indexKind }: StoreMedium,
   rebuildIndex: boolean,
-  progress: (stage: string, part: number) => void,
+  { progress, indexDamage }: Checking,
 ): Promise<CheckReport> {
   const store = await Store.open(directory, {
     ...(disk === undefined ? {} : { disk }),
@@ -88,10 +126,59 @@ async function checkOnce(
     const check = new Check(store.internals(), progress);
     await store.checkpoint();
     await check.run();
-    return check.report(store);
+    return check.report(store, indexDamage);
   } finally {
     await store.close();
   }
+}
+
+/** Of a store that does not open: what is damaged, without what it touches. */
+async function checkLogOnly(
+  directory: string,
+  { disk = systemDisk }: StoreMedium,
+  reason: string,
+  { progress, indexDamage }: Checking,
+): Promise<CheckReport> {
+  const lock = lockStore(directory, disk);
+  const files = new SegmentFiles(directory, disk);
+  try {
+    const onProgress = (part: number): void => progress("log", part);
+    const log = await scanLog(files, { unit: () => {} }, { mayBeTorn: true, onProgress });
+    const damage = log.damage.map((found) => {
+      const unknown = { lostBytes: [], files: [], fileCount: 0, pendingCount: 0 };
+      return Object.assign(unknown, found);
+    });
+    const problems = [
+      `the store cannot be opened: ${reason}; which files are touched cannot be told`,
+      ...damage.slice(0, PROBLEMS_MAX).map((found) => describeDamage(found, false)),
+    ];
+    return {
+      clean: false,
+      opened: false,
+      damage,
+      problems,
+      problemCount: 1 + damage.length,
+      indexDamage,
+      indexRebuilt: false,
+      replayedBytes: 0,
+      tornBytes: 0,
+      segments: log.segments,
+      logBytes: log.bytes,
+      inodes: 0,
+      names: 0,
+      units: 0,
+      extents: 0,
+      pending: 0,
+    };
+  } finally {
+    files.closeAll();
+    unlockStore(lock, disk);
+  }
+}
+
+/** A place in the log as one number. */
+function placeOf(segment: number, offset: number): number {
+  return segment * 0x1_0000_0000 + offset;
 }
 
 class Check {
@@ -99,14 +186,17 @@ class Check {
   readonly #progress: (stage: string, part: number) => void;
   readonly #problems: string[] = [];
   #problemCount = 0;
-  #logBytes = 0;
-  #segments = 0;
   #names = 0;
   #units = 0;
   #inodes = 0;
   #extents = 0;
   /** The place of each unit's last frame, while the log is read. */
-  readonly #places = new Map<number, { segment: number; position: number }>();
+  readonly #places = new Map<number, number>();
+  #log: ScannedLog = { segments: 0, bytes: 0, damage: [] };
+  /** Segments with records that cannot be read: units that stand there are looked at by themselves. */
+  readonly #damaged = new Set<number>();
+  readonly #lost: PlacedBytes[] = [];
+  #damage: readonly ReportedDamage[] = [];
   /** Bytes of units in each segment, by its frames. */
   readonly #unitBytes = new Map<number, number>();
 
@@ -116,13 +206,14 @@ class Check {
   }
 
   async run(): Promise<void> {
-    this.#checkLog();
+    await this.#checkLog();
     await this.#checkUnitRows();
     await this.#checkInodes();
     await this.#checkNames();
+    await this.#reportDamage();
   }
 
-  report(store: Store): CheckReport {
+  report(store: Store, indexDamage: readonly FileDamage[]): CheckReport {
     const { recovered, indexRebuilt } = store;
     if (recovered.savedTail !== undefined) {
       this.#problem(
@@ -132,13 +223,16 @@ class Check {
     }
     return {
       clean: this.#problemCount === 0,
+      opened: true,
+      indexDamage,
+      damage: this.#damage,
       problems: this.#problems,
       problemCount: this.#problemCount,
       replayedBytes: recovered.bytes,
       tornBytes: recovered.tornBytes,
       indexRebuilt,
-      segments: this.#segments,
-      logBytes: this.#logBytes,
+      segments: this.#log.segments,
+      logBytes: this.#log.bytes,
       inodes: this.#inodes,
       names: this.#names,
       units: this.#units,
@@ -152,34 +246,17 @@ class Check {
     if (this.#problems.length < PROBLEMS_MAX) this.#problems.push(text);
   }
 
-  #checkLog(): void {
-    const { files } = this.#store;
-    const segments = files.list();
-    this.#segments = segments.length;
-    for (const [k, segment] of segments.entries()) {
-      this.#progress("log", k / segments.length);
-      this.#logBytes += files.length(segment);
-      if (!checkSegmentHeader(files, segment)) {
-        this.#problem(`segment ${segment} has no valid header`);
-        continue;
-      }
-      const end = readFrames(files, segment, SEGMENT_HEADER_LENGTH, (frame) => {
-        if (frame.kind === "unit") {
-          this.#places.set(frame.unit.id, { segment, position: frame.position });
-          const before = this.#unitBytes.get(segment) ?? 0;
-          this.#unitBytes.set(segment, before + frame.data.length);
-          return;
-        }
-        try {
-          decodeChanges(new ByteReader(Buffer.from(frame.meta)));
-        } catch (error) {
-          const where = `segment ${segment}, offset ${frame.offset}`;
-          this.#problem(`${where}: ${(error as Error).message}`);
-        }
-      });
-      if (end.torn !== undefined) this.#problem(`segment ${segment}: ${end.torn}`);
-      else if (end.offset < files.length(segment))
-        this.#problem(`segment ${segment} ends in zeros`);
+  async #checkLog(): Promise<void> {
+    const count = (segment: number, frame: ScannedFrame & { kind: "unit" }): void => {
+      this.#places.set(frame.unit.id, placeOf(segment, frame.position));
+      const before = this.#unitBytes.get(segment) ?? 0;
+      this.#unitBytes.set(segment, before + frame.data.length);
+    };
+    const onProgress = (part: number): void => this.#progress("log", part);
+    this.#log = await scanLog(this.#store.files, { unit: count }, { mayBeTorn: false, onProgress });
+    this.#log = withMissing(this.#log, this.#store);
+    for (const { kind, segment } of this.#log.damage) {
+      if (kind !== "data") this.#damaged.add(segment);
     }
   }
 
@@ -191,10 +268,7 @@ class Check {
     await this.#each("u", (key, value) => {
       const unit = decodeUnit(firstNumber(key), new ByteReader(value));
       this.#units++;
-      const place = this.#places.get(unit.id);
-      if (place?.segment !== unit.segment || place.position !== unit.position) {
-        this.#problem(`unit ${unit.id} is not where the index says it is`);
-      }
+      this.#checkPlace(unit);
       const live = bytesReferenced(unit.runs, 1);
       stored += live;
       shared += bytesReferenced(unit.runs, 2);
@@ -210,13 +284,31 @@ class Check {
     this.#expect("shared bytes", shared, counters.sharedBytes);
     let unitBytes = 0;
     for (const bytes of this.#unitBytes.values()) unitBytes += bytes;
-    this.#expect("unit bytes", unitBytes, counters.unitBytes);
+    // What stands in a damaged record cannot be counted.
+    if (this.#damaged.size === 0) this.#expect("unit bytes", unitBytes, counters.unitBytes);
     for (const use of state.segments.values()) {
       const live = liveIn.get(use.segment) ?? 0;
       this.#expect(`live bytes of segment ${use.segment}`, live, use.liveBytes);
+      if (this.#damaged.has(use.segment)) continue;
       const bytes = this.#unitBytes.get(use.segment) ?? 0;
       this.#expect(`unit bytes of segment ${use.segment}`, bytes, use.unitBytes);
     }
+  }
+
+  #checkPlace(unit: Unit): void {
+    const { id, segment, position } = unit;
+    if (this.#places.get(id) === placeOf(segment, position)) return;
+    if (!this.#damaged.has(segment)) {
+      this.#problem(`unit ${id} is not where the index says it is`);
+      return;
+    }
+    this.#lost.push(...lostBytesOf(this.#store.files, unit));
+  }
+
+  async #reportDamage(): Promise<void> {
+    const damage = withLostBytes(this.#store.state, this.#log.damage, this.#lost);
+    this.#damage = await reportDamage(this.#store, damage);
+    for (const found of this.#damage) this.#problem(describeDamage(found));
   }
 
   /** Trees, and references counted again in passes over all extents, some units each. */

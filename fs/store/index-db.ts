@@ -5,7 +5,8 @@ import { ClassicLevel } from "classic-level";
 import * as fs from "node:fs";
 import { StoreError } from "./errors.ts";
 import { META_KEY } from "./keys.ts";
-import { indexDirectory } from "./paths.ts";
+import { checkLevelFiles } from "./leveldb/check-files.ts";
+import { indexDirectory, oldIndexDirectory } from "./paths.ts";
 import type { IndexBatch, IndexRows, KeyRange, StoreIndex } from "./store-index.ts";
 
 const OPTIONS = {
@@ -15,6 +16,9 @@ const OPTIONS = {
   writeBufferSize: 8 * 1024 * 1024,
   maxOpenFiles: 512,
 } as const;
+
+/** What a start reads of the index at most to find damage: half a second. fsck reads all of it. */
+const CHECKED_BYTES_MAX = 512 * 1024 * 1024;
 
 const ROWS_AT_ONCE = 1_000;
 
@@ -28,6 +32,7 @@ export class IndexDb implements StoreIndex {
   }
 
   static async open(store: string): Promise<IndexDb> {
+    IndexDb.#checkFiles(store);
     const level = new ClassicLevel<Buffer, Buffer>(indexDirectory(store), OPTIONS);
     try {
       await level.open();
@@ -37,8 +42,35 @@ export class IndexDb implements StoreIndex {
     return new IndexDb(level);
   }
 
+  /** LevelDB itself would hand out what a damaged block holds, or miss a row that is there. */
+  static #checkFiles(store: string): void {
+    const [found] = checkLevelFiles(indexDirectory(store), {
+      bytesMax: CHECKED_BYTES_MAX,
+      mayBeTorn: true,
+    }).damage;
+    if (found === undefined) return;
+    const where = `${found.file}, offset ${found.offset}`;
+    throw new StoreError("INDEX_DAMAGED", `the index is damaged: ${where}`);
+  }
+
   static remove(store: string): void {
     fs.rmSync(indexDirectory(store), { recursive: true, force: true });
+  }
+
+  static setAside(store: string): void {
+    if (!fs.existsSync(indexDirectory(store))) return;
+    IndexDb.dropAside(store);
+    fs.renameSync(indexDirectory(store), oldIndexDirectory(store));
+  }
+
+  static putBack(store: string): void {
+    if (!fs.existsSync(oldIndexDirectory(store))) return;
+    IndexDb.remove(store);
+    fs.renameSync(oldIndexDirectory(store), indexDirectory(store));
+  }
+
+  static dropAside(store: string): void {
+    fs.rmSync(oldIndexDirectory(store), { recursive: true, force: true });
   }
 
   get(key: Buffer): Buffer | undefined {

@@ -94,13 +94,14 @@ export async function openStore(directory: string, options: StoreOptions): Promi
   let index: StoreIndex | undefined;
   try {
     syncNames(directory, disk);
-    if (options.rebuildIndex === true) indexKind.remove(directory);
     let indexRebuilt = options.rebuildIndex === true;
+    if (indexRebuilt) replaceIndex(indexKind, directory);
     for (;;) {
       try {
         index = await indexKind.open(directory);
         const state = new State(index, options.cacheLimits ?? CACHE_LIMITS);
         const recovery = await recover(files, index, state, reserve, options);
+        indexKind.dropAside?.(directory);
         return { disk, lock, files, reserve, index, state, indexRebuilt, ...recovery };
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
@@ -108,6 +109,7 @@ export async function openStore(directory: string, options: StoreOptions): Promi
           // LevelDB writes new files whenever it is opened.
           await index?.close();
           index = undefined;
+          indexKind.dropAside?.(directory);
           continue;
         }
         if (error.code !== "INDEX_DAMAGED" || indexRebuilt) throw error;
@@ -115,16 +117,22 @@ export async function openStore(directory: string, options: StoreOptions): Promi
         process.emitWarning(`${error.message}; the index is made anew from the log`);
         await index?.close();
         index = undefined;
-        indexKind.remove(directory);
+        replaceIndex(indexKind, directory);
         indexRebuilt = true;
       }
     }
   } catch (error) {
     await index?.close();
+    indexKind.putBack?.(directory);
     files.closeAll();
     unlockStore(lock, disk);
     throw error;
   }
+}
+
+function replaceIndex(indexKind: IndexKind, directory: string): void {
+  if (indexKind.setAside === undefined) indexKind.remove(directory);
+  else indexKind.setAside(directory);
 }
 
 async function recover(

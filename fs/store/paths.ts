@@ -19,6 +19,11 @@ export function indexDirectory(store: string): string {
   return join(store, INDEX_DIRECTORY);
 }
 
+/** An index that is being replaced. */
+export function oldIndexDirectory(store: string): string {
+  return join(store, `${INDEX_DIRECTORY}.old`);
+}
+
 export function segmentPath(store: string, segment: number): string {
   return join(store, LOG_DIRECTORY, `${String(segment).padStart(8, "0")}.seg`);
 }

@@ -38,4 +38,11 @@ export interface IndexKind {
   /** Opens or creates; throws INDEX_DAMAGED when it is found damaged. */
   open(store: string): Promise<StoreIndex>;
   remove(store: string): void;
+  /**
+   * Instead of remove, where a damaged index is worth more than none if the log turns out to be damaged too: it is kept
+   * elsewhere until the new one is made (dropAside) or cannot be made (putBack).
+   */
+  setAside?(store: string): void;
+  putBack?(store: string): void;
+  dropAside?(store: string): void;
 }

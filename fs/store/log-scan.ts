@@ -1,0 +1,183 @@
+/**
+ * Reads every byte of a log and says what in it is damaged. What the records mean together is not looked at
+ * here (check.ts), nor which files are touched (damage-report.ts).
+ */
+import { ByteReader, MalformedError } from "../../base/bytes.ts";
+import type { Change } from "./change.ts";
+import { decodeChanges } from "./change-codec.ts";
+import {
+  FRAME_HEADER_LENGTH,
+  SEGMENT_HEADER_LENGTH,
+  SEGMENT_LENGTH,
+  ZEROS_AHEAD,
+} from "./format.ts";
+import { StoreError } from "./errors.ts";
+import type { SegmentFiles } from "./segment-files.ts";
+import type { ScannedFrame } from "./segment-scan.ts";
+import { scanSegment } from "./segment-scan.ts";
+
+export type LogDamageKind =
+  /** The first 32 bytes of a segment. */
+  | "header"
+  /** Bytes that belong to no whole record. */
+  | "record"
+  /** A record that fits its checksum and cannot be understood. */
+  | "malformed"
+  /** Bytes of a unit that do not fit their checksum. */
+  | "data"
+  /** A whole segment of which the index has units (check.ts). */
+  | "missing";
+
+export interface LogDamage {
+  readonly kind: LogDamageKind;
+  readonly segment: number;
+  readonly offset: number;
+  readonly length: number;
+  /** "data": whose bytes they are, and from where on in the unit. */
+  readonly unit?: { readonly id: number; readonly position: number; readonly offset: number };
+  /** "record": units that were written with it, so what the record said was probably about their files. */
+  readonly writtenWith?: readonly number[];
+  /** "record": inodes that it names, if its bytes can be understood although they are not what they were. */
+  readonly inodes?: readonly number[];
+}
+
+export interface LogVisitor {
+  unit(segment: number, frame: ScannedFrame & { kind: "unit" }): void;
+}
+
+export interface ScannedLog {
+  readonly segments: number;
+  readonly bytes: number;
+  readonly damage: readonly LogDamage[];
+}
+
+export interface ScanOptions {
+  /**
+   * Whether the last segment may end in what a crash left. A store that was opened has none: its start has cut it off.
+   */
+  readonly mayBeTorn: boolean;
+  readonly onProgress?: (part: number) => void;
+}
+
+export async function scanLog(
+  files: SegmentFiles,
+  visitor: LogVisitor,
+  { mayBeTorn, onProgress = () => {} }: ScanOptions,
+): Promise<ScannedLog> {
+  const segments = files.list();
+  const damage: LogDamage[] = [];
+  let buffer = Buffer.allocUnsafeSlow(SEGMENT_LENGTH + 2 * ZEROS_AHEAD);
+  let bytes = 0;
+  for (const [k, segment] of segments.entries()) {
+    onProgress(k / segments.length);
+    const length = files.length(segment);
+    if (length > buffer.length) buffer = Buffer.allocUnsafeSlow(length);
+    const content = buffer.subarray(0, files.read(segment, 0, buffer, 0, length));
+    const isLast = mayBeTorn && k === segments.length - 1;
+    damage.push(...new SegmentDamage(segment, content, isLast, visitor).find());
+    bytes += length;
+    // Others have their turn: what shows progress, and signals.
+    await new Promise(setImmediate);
+  }
+  return { segments: segments.length, bytes, damage };
+}
+
+class SegmentDamage {
+  readonly #segment: number;
+  readonly #content: Buffer;
+  readonly #isLast: boolean;
+  readonly #visitor: LogVisitor;
+  readonly #found: LogDamage[] = [];
+  /** Units since the last commit, with where their frames end. */
+  #batch: number[] = [];
+  #batchEnd = 0;
+  /** By where the batch ended. */
+  readonly #batches = new Map<number, readonly number[]>();
+
+  constructor(segment: number, content: Buffer, isLast: boolean, visitor: LogVisitor) {
+    this.#segment = segment;
+    this.#content = content;
+    this.#isLast = isLast;
+    this.#visitor = visitor;
+  }
+
+  find(): readonly LogDamage[] {
+    const segment = this.#segment;
+    const scan = scanSegment(this.#content, segment, this.#isLast, (frame) => this.#visit(frame));
+    this.#endBatch();
+    if (scan.header === "newer") {
+      throw new StoreError("STORE_FORMAT", `segment ${segment} has a newer format`);
+    }
+    if (scan.header === "bad" && !(this.#isLast && this.#content.length < SEGMENT_HEADER_LENGTH)) {
+      this.#found.push({ kind: "header", segment, offset: 0, length: SEGMENT_HEADER_LENGTH });
+    }
+    for (const { offset, length } of scan.bad) this.#addRecord(offset, length);
+    if (!this.#isLast && scan.tail !== "none") {
+      this.#addRecord(scan.end, this.#content.length - scan.end);
+    }
+    return this.#found.sort((a, b) => a.offset - b.offset);
+  }
+
+  #visit(frame: ScannedFrame): void {
+    if (frame.kind === "unit") {
+      this.#visitUnit(frame);
+      return;
+    }
+    if (frame.offset !== this.#batchEnd) this.#endBatch();
+    this.#batch = [];
+    try {
+      decodeChanges(new ByteReader(frame.meta));
+    } catch (error) {
+      if (!(error instanceof MalformedError)) throw error;
+      const length = FRAME_HEADER_LENGTH + frame.meta.length;
+      const { offset } = frame;
+      this.#found.push({ kind: "malformed", segment: this.#segment, offset, length });
+    }
+  }
+
+  #visitUnit(frame: ScannedFrame & { kind: "unit" }): void {
+    const { id } = frame.unit;
+    // Behind a bad frame another batch begins.
+    if (frame.offset !== this.#batchEnd) this.#endBatch();
+    this.#batch.push(id);
+    this.#batchEnd = frame.position + frame.data.length;
+    for (const { offset, length, position } of frame.badChunks) {
+      const unit = { id, position: frame.position, offset };
+      this.#found.push({ kind: "data", segment: this.#segment, offset: position, length, unit });
+    }
+    this.#visitor.unit(this.#segment, frame);
+  }
+
+  #endBatch(): void {
+    if (this.#batch.length > 0) this.#batches.set(this.#batchEnd, this.#batch);
+    this.#batch = [];
+  }
+
+  #addRecord(offset: number, length: number): void {
+    this.#found.push({
+      kind: "record",
+      segment: this.#segment,
+      offset,
+      length,
+      writtenWith: this.#batches.get(offset) ?? [],
+      inodes: inodesOf(this.#content.subarray(offset, offset + length)),
+    });
+  }
+}
+
+/** Inodes that the changes of a damaged commit name; none if they cannot be read. */
+function inodesOf(bytes: Buffer): number[] {
+  if (bytes.length <= FRAME_HEADER_LENGTH) return [];
+  let changes: Change[];
+  try {
+    changes = decodeChanges(new ByteReader(Buffer.from(bytes.subarray(FRAME_HEADER_LENGTH))));
+  } catch {
+    return [];
+  }
+  const inodes = new Set<number>();
+  for (const change of changes) {
+    if (change.type === "deliver") for (const { ino } of change.targets) inodes.add(ino);
+    else if ("ino" in change) inodes.add(change.ino);
+  }
+  return [...inodes];
+}
