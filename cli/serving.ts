@@ -33,6 +33,9 @@ const ORPHAN_BUSY_MS_MAX = 500;
 /** Until the kernel has told of the end of an aborted mount. */
 const ABORT_MS_MAX = 2_000;
 
+/** Bytes: set by tests that fill, clean and remove many segments in a short time. */
+const SEGMENT_BYTES = Number(process.env["ONESPOOL_SEGMENT_BYTES"] ?? 0);
+
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export interface Serving {
@@ -50,6 +53,7 @@ function spoolOptions({ binding, options }: Serving): SpoolOptions {
   const { deliverUid, deliverDirectories } = options;
   return {
     create: true,
+    ...(SEGMENT_BYTES > 0 ? { segmentLength: SEGMENT_BYTES, reclaim: true } : {}),
     ...(binding === "fuse-native" ? { handleMax: NATIVE_HANDLE_MAX } : {}),
     ...(deliverUid === undefined
       ? {}

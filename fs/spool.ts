@@ -29,6 +29,10 @@ export interface SpoolOptions {
   readonly now?: () => Time;
   /** Largest handle that the binding can carry: 2^31-1 for fuse-native, 2^53-1 otherwise. */
   readonly handleMax?: number;
+  /** Of the store, for tests (bytes). */
+  readonly segmentLength?: number;
+  /** Give back the space of what nobody references, in the background. */
+  readonly reclaim?: boolean;
 }
 
 export class Spool {
@@ -118,10 +122,13 @@ export class Spool {
   }
 }
 
-function storeOptions({ create, now, onProgress }: SpoolOptions): StoreOptions {
+function storeOptions(options: SpoolOptions): StoreOptions {
+  const { create, now, onProgress, segmentLength, reclaim } = options;
   return {
     create: create ?? false,
     keepReserve: true,
+    reclaim: reclaim ?? false,
+    ...(segmentLength === undefined ? {} : { segmentLength }),
     ...(now === undefined ? {} : { now }),
     ...(onProgress === undefined ? {} : { onProgress }),
   };

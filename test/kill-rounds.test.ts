@@ -46,6 +46,8 @@ await t.test("kill -9 at random under full load", options, async (t) => {
   }
   t.comment(rounds.summary());
   t.ok(rounds.acknowledged > 0 && site.writers.done > 0, "there was work to lose");
+  const removed = site.segmentsRemoved();
+  t.ok(removed > 0, `${removed} segments were cleaned and removed meanwhile`);
   await finish(t, site);
 });
 

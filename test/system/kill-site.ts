@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { readMounts } from "../../cli/mountinfo.ts";
+import { logDirectory, segmentNumber } from "../../fs/store/paths.ts";
 import { CallError, Program } from "../suite/program.ts";
 import type { TestContext } from "../suite/run.ts";
 import { isRunning, processesWith } from "../supervised.ts";
@@ -28,6 +29,8 @@ const PROBE = "probe";
 const BACK_MS_MAX = 90_000;
 /** As a service manager waits before it starts a server again that has failed. */
 const RESTART_MS = 500;
+/** So small that each round fills some segments and cleans some. */
+const SEGMENT_BYTES = 512 * 1024;
 /** Sessions write what they change at once, and no other session has the mailbox (docs/DOVECOT.md). */
 const DOVECOT_SETTINGS = {
   mbox_dirty_syncs: "no",
@@ -65,6 +68,7 @@ export class KillSite {
     const owner = `${OWNER.uid}:${OWNER.gid}`;
     const server = await MailServer.start(t, {
       hasOwnTemporary: true,
+      environment: { ONESPOOL_SEGMENT_BYTES: `${SEGMENT_BYTES}` },
       tables: { recipients: { users, owner, postmaster: PROBE } },
     });
     const program = new Program();
@@ -170,6 +174,14 @@ export class KillSite {
       ...mounts.map(({ mountpoint }) => `mount ${mountpoint}`),
       ...readdirSync(this.server.path("tmp")).map((name) => `temporary file ${name}`),
     ];
+  }
+
+  /** How many segments were cleaned and removed. */
+  segmentsRemoved(): number {
+    const numbers = readdirSync(logDirectory(this.server.path("store")))
+      .map(segmentNumber)
+      .filter((number) => number !== undefined);
+    return Math.max(...numbers) - numbers.length;
   }
 
   fsck(): { readonly status: number | null; readonly report: string } {

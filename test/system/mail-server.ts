@@ -40,6 +40,8 @@ export interface MailServerSettings {
   readonly isProxied?: boolean;
   /** Its temporary files are in its directory, in "tmp". */
   readonly hasOwnTemporary?: boolean;
+  /** Of its processes, beside that of the test. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export interface Processes {
@@ -162,7 +164,7 @@ export class MailServer {
     const server = spawn(process.execPath, args, {
       cwd: "/",
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, ...own },
+      env: { ...process.env, ...this.#settings.environment, ...own },
     });
     this.#server = server;
     this.#said = "";
