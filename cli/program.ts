@@ -13,6 +13,7 @@ import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
 import { statCommand } from "./stat.ts";
 import { umountCommand } from "./umount.ts";
+import { whoCommand } from "./who.ts";
 
 const exitCodes = `
 Exit codes: 0 done, 1 failed, 2 wrong usage; fsck: 0 clean, 4 errors are left;
@@ -25,6 +26,7 @@ const commands = [
   deliverCommand,
   importCommand,
   statCommand,
+  whoCommand,
   fsckCommand,
   backupCommand,
   restoreCommand,

@@ -51,6 +51,15 @@ export interface ClientStatistics {
   readonly indexLagExtents?: number;
 }
 
+/** A run of a file's bytes that are in equally many other places; unit 0 is a hole. */
+export interface ClientPiece {
+  readonly offset: number;
+  readonly length: number;
+  readonly unit: number;
+  readonly unitOffset: number;
+  readonly others: number;
+}
+
 /** A request that was refused. */
 export class HintError extends Error {
   override name = "HintError";
@@ -137,6 +146,18 @@ export class HintClient {
     const field = path === undefined ? {} : pathField(path);
     const reply = await this.#request({ op: "statistics", ...field });
     return reply as unknown as ClientStatistics;
+  }
+
+  /** What of a file is shared, and with how many. Root only. */
+  async who(path: ClientPath): Promise<readonly ClientPiece[]> {
+    const pieces: ClientPiece[] = [];
+    let offset: number | undefined = 0;
+    while (offset !== undefined) {
+      const reply = await this.#request({ op: "who", ...pathField(path), offset });
+      pieces.push(...(reply["pieces"] as ClientPiece[]));
+      offset = reply["next"] as number | undefined;
+    }
+    return pieces;
   }
 
   /** After the requests that are under way. */

@@ -44,6 +44,7 @@ export function encodeIoctl(reply: Buffer): IoctlReply {
 /** Refuses beforehand what would be done and could not be told. */
 export function fitsIoctl(frame: Frame): Refusal | undefined {
   const { op, lengths } = frame.fields;
+  if (op === "who") return { reason: "replyTooLong", detail: "op" };
   const many = op === "write" && Array.isArray(lengths) && lengths.length > UNITS_WRITTEN_MAX;
   return many ? { reason: "replyTooLong", detail: "lengths" } : undefined;
 }

@@ -20,6 +20,8 @@ export const COPIES_BYTES_MAX = 256 * 1024 * 1024;
 /** Bytes and extents that one `share` takes. */
 export const SHARE_BYTES_MAX = 256 * 1024 * 1024;
 export const SHARE_EXTENTS_MAX = 65_536;
+/** Pieces that one `who` tells of, about; the reply says where to go on. */
+export const WHO_PIECES_MAX = 2_048;
 /** Bytes of a path; PATH_MAX counts a NUL byte besides. */
 export const PATH_BYTES_MAX = 4_095;
 /** Symbolic links followed for one path, as the kernel limits them. */

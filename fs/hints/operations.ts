@@ -12,6 +12,7 @@ import { isRefusal } from "./refusals.ts";
 import type { Answer } from "./reply.ts";
 import { statistics } from "./statistics.ts";
 import { forget, write } from "./units.ts";
+import { who } from "./who.ts";
 
 type Operation = (
   context: HintsContext,
@@ -25,6 +26,7 @@ const operations: ReadonlyMap<unknown, Operation> = new Map<unknown, Operation>(
   ["share", share],
   ["remove", remove],
   ["statistics", statistics],
+  ["who", who],
   ["forget", forget],
 ]);
 

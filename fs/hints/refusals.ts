@@ -71,6 +71,7 @@ const reasons = {
   noWrite: [EACCES, "no permission to write the file"],
   noCreate: [EACCES, "no permission to create a file in the directory"],
   controlFile: [EPERM, "the control file has no bytes"],
+  onlyRoot: [EPERM, "only root learns what is shared"],
   ownerNotAllowed: [EPERM, "only root gives files to others"],
   // Deliveries and changes.
   fileNamedTwice: [EINVAL, "the request names the file twice"],

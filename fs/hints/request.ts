@@ -29,6 +29,12 @@ export interface ShareRanges {
   readonly to: Path;
 }
 
+export interface Who {
+  readonly path: Path;
+  /** Where in the file to begin. */
+  readonly offset: number;
+}
+
 export interface Statistics {
   readonly path: Path | undefined;
 }
@@ -38,6 +44,7 @@ const WRITE_FIELDS = new Set([...ENVELOPE, "lengths"]);
 const FORGET_FIELDS = new Set([...ENVELOPE, "units"]);
 const SHARE_FIELDS = new Set([...ENVELOPE, "from", "to"]);
 const REMOVE_FIELDS = new Set([...ENVELOPE, "path", "path64", "offset", "length"]);
+const WHO_FIELDS = new Set([...ENVELOPE, "path", "path64", "offset"]);
 const STATISTICS_FIELDS = new Set([...ENVELOPE, "path", "path64"]);
 const RANGE_FIELDS = new Set(["path", "path64", "offset", "length"]);
 const PATH_FIELDS = new Set(["path", "path64"]);
@@ -114,6 +121,15 @@ export function readShare(frame: Frame): ShareRanges | Refusal {
 export function readRemove(frame: Frame): FileRange | Refusal {
   const fault = unknownField(frame.fields, REMOVE_FIELDS) ?? noBody(frame);
   return fault ?? readRange(frame.fields, "");
+}
+
+export function readWho(frame: Frame): Who | Refusal {
+  const fault = unknownField(frame.fields, WHO_FIELDS) ?? noBody(frame);
+  if (fault !== undefined) return fault;
+  const path = readPath(frame.fields, "");
+  if (isRefusal(path)) return path;
+  const offset: unknown = frame.fields["offset"] ?? 0;
+  return isCount(offset) ? { path, offset } : { ...badField("offset"), path: path.given };
 }
 
 export function readStatistics(frame: Frame): Statistics | Refusal {
