@@ -36,7 +36,7 @@ const REFUSED: ReadonlyMap<string, string> = new Map([
 /** They let users mount, and a spool mounted by a user is another thing (`onespool mount`, fuse-native). */
 const FOR_USERS: ReadonlySet<string> = new Set(["user", "users", "owner", "group"]);
 
-const OWN: ReadonlySet<string> = new Set(["deliver", "deliver_dirs", "noexec"]);
+const OWN: ReadonlySet<string> = new Set(["deliver", "deliver_dirs", "noexec", "noreclaim"]);
 
 const BINDINGS: readonly string[] = ["auto", "kernel", "fuse-native"];
 

@@ -9,9 +9,11 @@ export interface MountOptions {
   readonly deliverDirectories?: readonly string[];
   /** No program may be run from the mount. */
   readonly noExec?: boolean;
+  /** Space is not given back in the background, only by `onespool reclaim`. */
+  readonly noReclaim?: boolean;
 }
 
-const allowed = "allowed are deliver=UID, deliver_dirs=/DIR[:/DIR...], noexec";
+const allowed = "allowed are deliver=UID, deliver_dirs=/DIR[:/DIR...], noexec, noreclaim";
 const UID_MAX = 0xffff_fffe;
 
 function parseUid(value: string): number {
@@ -37,6 +39,7 @@ export function parseMountOptions(values: readonly string[]): MountOptions {
   let deliverUid: number | undefined;
   let deliverDirectories: string[] | undefined;
   let noExec = false;
+  let noReclaim = false;
   for (const setting of values.flatMap((value) => value.split(","))) {
     const equals = setting.indexOf("=");
     const name = equals === -1 ? setting : setting.slice(0, equals);
@@ -44,6 +47,7 @@ export function parseMountOptions(values: readonly string[]): MountOptions {
     if (name === "deliver") deliverUid = parseUid(value);
     else if (name === "deliver_dirs") deliverDirectories = parseDirectories(value);
     else if (setting === "noexec") noExec = true;
+    else if (setting === "noreclaim") noReclaim = true;
     else throw new UsageFailure(`-o ${setting}: no such mount option; ${allowed}`);
   }
   if (deliverDirectories !== undefined && deliverUid === undefined) {
@@ -53,6 +57,7 @@ export function parseMountOptions(values: readonly string[]): MountOptions {
     ...(deliverUid === undefined ? {} : { deliverUid }),
     ...(deliverDirectories === undefined ? {} : { deliverDirectories }),
     ...(noExec ? { noExec } : {}),
+    ...(noReclaim ? { noReclaim } : {}),
   };
 }
 

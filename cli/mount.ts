@@ -29,7 +29,8 @@ Mount options (-o, comma-separated):
   deliver_dirs=/A[:/B]    only under these directories, as paths from the mount's root;
                           they are looked up anew for each request
   noexec                  no program can be run from the mount
-All need the kernel binding.`;
+  noreclaim               give space back only when \`onespool reclaim\` says so
+All but noreclaim need the kernel binding.`;
 
 function printReady({ ready, warnings }: Started): void {
   for (const warning of warnings) process.stderr.write(`onespool: ${warning}\n`);

@@ -10,6 +10,7 @@ import { fsckCommand } from "./fsck.ts";
 import { importCommand } from "./import.ts";
 import { mountCommand } from "./mount.ts";
 import { restoreCommand } from "./restore.ts";
+import { reclaimCommand } from "./reclaim.ts";
 import { serveCommand } from "./serve.ts";
 import { statCommand } from "./stat.ts";
 import { umountCommand } from "./umount.ts";
@@ -28,6 +29,7 @@ const commands = [
   statCommand,
   whoCommand,
   fsckCommand,
+  reclaimCommand,
   backupCommand,
   restoreCommand,
   checkConfigCommand,

@@ -53,7 +53,8 @@ function spoolOptions({ binding, options }: Serving): SpoolOptions {
   const { deliverUid, deliverDirectories } = options;
   return {
     create: true,
-    ...(SEGMENT_BYTES > 0 ? { segmentLength: SEGMENT_BYTES, reclaim: true } : {}),
+    ...(SEGMENT_BYTES > 0 ? { segmentLength: SEGMENT_BYTES } : {}),
+    reclaim: options.noReclaim !== true,
     ...(binding === "fuse-native" ? { handleMax: NATIVE_HANDLE_MAX } : {}),
     ...(deliverUid === undefined
       ? {}

@@ -26,7 +26,15 @@ const rows: readonly (readonly [keyof ClientStatistics, string, Kind])[] = [
   ["units", "units", "count"],
   ["segments", "segments", "count"],
   ["segmentBytes", "in segments", "bytes"],
-  ["deadBytes", "dead", "bytes"],
+  ["liveMetadataBytes", "  names, files, maps", "bytes"],
+  ["deadBytes", "  dead", "bytes"],
+  ["deletedOpenBytes", "deleted, still open", "bytes"],
+  ["cutOffBytes", "cut off, kept a while", "bytes"],
+  ["pendingBytes", "in pending deliveries", "bytes"],
+  ["unlinkedBytes", "in no file yet", "bytes"],
+  ["tornBytes", "kept ends of the log", "bytes"],
+  ["indexBytes", "index", "bytes"],
+  ["reserveBytes", "reserve", "bytes"],
   ["pending", "pending deliveries", "count"],
   ["pendingNames", "pending names", "count"],
   ["oldestPendingSeconds", "oldest pending", "seconds"],
@@ -47,7 +55,7 @@ async function ofStore(store: string): Promise<ClientStatistics> {
   });
   progress.clear();
   try {
-    return opened.statistics();
+    return { ...opened.statistics(), ...opened.spaceUse() };
   } finally {
     await opened.close();
   }

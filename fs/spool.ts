@@ -24,6 +24,8 @@ export interface SpoolOptions {
   readonly create?: boolean;
   /** Told what a long start is doing: bytes of the log read so far and in all. */
   readonly onProgress?: StoreOptions["onProgress"];
+  /** Whether the space of what nobody references is given back in the background; default: it is. */
+  readonly reclaim?: boolean;
   /** The mount option deliver=UID. */
   readonly deliver?: DeliverAccount | undefined;
   readonly now?: () => Time;
@@ -31,8 +33,6 @@ export interface SpoolOptions {
   readonly handleMax?: number;
   /** Of the store, for tests (bytes). */
   readonly segmentLength?: number;
-  /** Give back the space of what nobody references, in the background. */
-  readonly reclaim?: boolean;
 }
 
 export class Spool {
@@ -127,7 +127,7 @@ function storeOptions(options: SpoolOptions): StoreOptions {
   return {
     create: create ?? false,
     keepReserve: true,
-    reclaim: reclaim ?? false,
+    reclaim: reclaim !== false,
     ...(segmentLength === undefined ? {} : { segmentLength }),
     ...(now === undefined ? {} : { now }),
     ...(onProgress === undefined ? {} : { onProgress }),

@@ -4,6 +4,7 @@
  * A client has one request under way at a time and queues the others. Several clients work side by side,
  * but each reply that is waited for takes a thread of Node's pool (UV_THREADPOOL_SIZE, 4 unless told).
  */
+import type { ReclaimStatus } from "../store/reclaim/reclaimer.ts";
 import { HintChannel } from "./channel.ts";
 
 /** A path from the mount's root: text, or bytes that are not UTF-8. */
@@ -49,6 +50,15 @@ export interface ClientStatistics {
   readonly oldestPendingSeconds?: number;
   readonly indexLagBytes?: number;
   readonly indexLagExtents?: number;
+  /** Where the space goes (fs/store/space-use.ts). */
+  readonly liveMetadataBytes?: number;
+  readonly deletedOpenBytes?: number;
+  readonly cutOffBytes?: number;
+  readonly pendingBytes?: number;
+  readonly unlinkedBytes?: number;
+  readonly tornBytes?: number;
+  readonly indexBytes?: number;
+  readonly reserveBytes?: number;
 }
 
 /** A run of a file's bytes that are in equally many other places; unit 0 is a hole. */
@@ -158,6 +168,11 @@ export class HintClient {
       offset = reply["next"] as number | undefined;
     }
     return pieces;
+  }
+
+  /** "now" begins: asked again, the status says when it has ended. */
+  async reclaim(action: "status" | "now" | "start" | "stop"): Promise<ReclaimStatus> {
+    return (await this.#request({ op: "reclaim", action })) as unknown as ReclaimStatus;
   }
 
   /** After the requests that are under way. */

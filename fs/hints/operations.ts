@@ -7,6 +7,7 @@ import type { Frame } from "./frame.ts";
 import { readPath } from "./fields.ts";
 import { HINT_VERSION } from "./limits.ts";
 import { remove, share } from "./ranges.ts";
+import { reclaim } from "./reclaim.ts";
 import type { PathAsGiven, Refusal } from "./refusals.ts";
 import { isRefusal } from "./refusals.ts";
 import type { Answer } from "./reply.ts";
@@ -28,6 +29,7 @@ const operations: ReadonlyMap<unknown, Operation> = new Map<unknown, Operation>(
   ["statistics", statistics],
   ["who", who],
   ["forget", forget],
+  ["reclaim", reclaim],
 ]);
 
 /**

@@ -73,6 +73,7 @@ const reasons = {
   controlFile: [EPERM, "the control file has no bytes"],
   onlyRoot: [EPERM, "only root learns what is shared"],
   ownerNotAllowed: [EPERM, "only root gives files to others"],
+  notRoot: [EPERM, "only root and who mounted may ask this"],
   // Deliveries and changes.
   fileNamedTwice: [EINVAL, "the request names the file twice"],
   fileTooLarge: [EFBIG, "the file would be too large"],

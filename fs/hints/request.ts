@@ -35,6 +35,12 @@ export interface Who {
   readonly offset: number;
 }
 
+const RECLAIM_ACTIONS = ["status", "now", "start", "stop"] as const;
+
+export interface Reclaim {
+  readonly action: (typeof RECLAIM_ACTIONS)[number];
+}
+
 export interface Statistics {
   readonly path: Path | undefined;
 }
@@ -45,6 +51,7 @@ const FORGET_FIELDS = new Set([...ENVELOPE, "units"]);
 const SHARE_FIELDS = new Set([...ENVELOPE, "from", "to"]);
 const REMOVE_FIELDS = new Set([...ENVELOPE, "path", "path64", "offset", "length"]);
 const WHO_FIELDS = new Set([...ENVELOPE, "path", "path64", "offset"]);
+const RECLAIM_FIELDS = new Set([...ENVELOPE, "action"]);
 const STATISTICS_FIELDS = new Set([...ENVELOPE, "path", "path64"]);
 const RANGE_FIELDS = new Set(["path", "path64", "offset", "length"]);
 const PATH_FIELDS = new Set(["path", "path64"]);
@@ -130,6 +137,14 @@ export function readWho(frame: Frame): Who | Refusal {
   if (isRefusal(path)) return path;
   const offset: unknown = frame.fields["offset"] ?? 0;
   return isCount(offset) ? { path, offset } : { ...badField("offset"), path: path.given };
+}
+
+export function readReclaim(frame: Frame): Reclaim | Refusal {
+  const fault = unknownField(frame.fields, RECLAIM_FIELDS) ?? noBody(frame);
+  if (fault !== undefined) return fault;
+  const given: unknown = frame.fields["action"] ?? "status";
+  const action = RECLAIM_ACTIONS.find((one) => one === given);
+  return action === undefined ? badField("action") : { action };
 }
 
 export function readStatistics(frame: Frame): Statistics | Refusal {

@@ -27,7 +27,9 @@ export function statistics(
   const { logicalBytes, files, ...others } = context.store.statistics();
   const { pendingNameCount: pendingNames, oldestPendingSeconds } = context.deliveries;
   const waiting = { pendingNames, oldestPendingSeconds };
-  if (requester.opener.uid === 0) return { logicalBytes, files, ...others, ...waiting };
+  if (requester.opener.uid === 0) {
+    return { logicalBytes, files, ...others, ...waiting, ...context.store.spaceUse() };
+  }
   const { uid } = requester.opener;
   // Through fuse-native everybody is the one who mounted, and the store is his.
   const mayKnow = isDeliverAccount(context, requester) || uid === process.getuid?.();

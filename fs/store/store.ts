@@ -40,6 +40,8 @@ import type { Reserve } from "./reserve.ts";
 import type { Claim } from "./room.ts";
 import { claimOf } from "./room.ts";
 import type { SegmentFiles } from "./segment-files.ts";
+import type { SpaceUse } from "./space-use.ts";
+import { spaceUse } from "./space-use.ts";
 import type { State } from "./state.ts";
 import type { StoreIndex } from "./store-index.ts";
 import { Unit } from "./unit.ts";
@@ -169,7 +171,7 @@ export class Store {
     clearInterval(this.#syncTimer);
     this.#reserve.stop();
     try {
-      await this.#reclaimer.stop();
+      await this.#reclaimer.close();
       for (const id of this.#state.unlinked) this.dropUnit(id);
       await this.#checkpoint?.catch(() => {});
       await this.#lastCheckpoint();
@@ -436,6 +438,11 @@ export class Store {
 
   get reclaimer(): Reclaimer {
     return this.#reclaimer;
+  }
+
+  /** Where the bytes of the store's directory go; it looks at files, so not for every moment. */
+  spaceUse(): SpaceUse {
+    return spaceUse(this.directory, this.#state);
   }
 
   internals(): StoreInternals {

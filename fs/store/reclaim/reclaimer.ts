@@ -78,6 +78,7 @@ export class Reclaimer {
   /** Damaged segments. */
   readonly #kept = new Map<number, string>();
   #isOn = false;
+  #isClosed = false;
   #round: Round | undefined;
   /** The round that runs, if one does; it never rejects. */
   #running: Promise<unknown> = Promise.resolve();
@@ -100,9 +101,20 @@ export class Reclaimer {
 
   /** Cleans in the background from now on. */
   start(): void {
+    if (this.#isClosed) return;
     this.#isOn = true;
     this.#lookAt = 0;
     this.wake();
+  }
+
+  /** now(), for who asks for the status later. */
+  begin(): void {
+    this.now().then(
+      () => {
+        this.#failure = undefined;
+      },
+      (error: unknown) => this.#failed(error),
+    );
   }
 
   /** Ends the background's work, and a round that runs; resolves when nothing of it is under way. */
@@ -110,6 +122,12 @@ export class Reclaimer {
     this.#isOn = false;
     if (this.#round !== undefined) this.#round.isStopped = true;
     await this.#running;
+  }
+
+  /** The store is closed: nothing begins any more. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.stop();
   }
 
   /** After a change of the store: cheap unless there is something to do. */
@@ -131,6 +149,7 @@ export class Reclaimer {
       if (this.#round.pace === undefined) await this.#running;
       else await this.#endRound(this.#round);
     }
+    if (this.#isClosed) throw new StoreError("STORE_IO", "the store was closed meanwhile");
     const before = this.status();
     await this.#begin({ pace: undefined, isStopped: false }, (round) =>
       this.#everything(round, deadPartMin),
@@ -249,6 +268,9 @@ export class Reclaimer {
       if (round.isStopped) return;
       // Somebody is in the middle of a change: not in this turn.
       if (log.hasQueued) continue;
+      // The segment ends with this step's first write, which syncs it in this thread: let little be left for that.
+      if (log.end.offset >= log.segmentLength) await log.durable(true);
+      if (round.isStopped || log.hasQueued) continue;
       isLeft = this.#step(cleaning, round);
       if (victims.some((victim) => this.#kept.has(victim))) return;
       if (log.appended - synced < SYNC_BYTES) continue;
