@@ -3,13 +3,17 @@ import { Command, Option } from "commander";
 import { about, CommandFailure, EXIT_FAILED, reasonOf, UsageFailure } from "./failure.ts";
 import { startDaemon, type Message, type Started } from "./mount-daemon.ts";
 import { chooseBinding, parseMountOptions } from "./mount-options.ts";
+import { keep } from "./keeper.ts";
 import { prepareMountpoint, prepareStore } from "./mount-places.ts";
+import { resolveMountpoint } from "./paths.ts";
 import { orphanEnded, WHILE_CONNECTED } from "./predecessor.ts";
 import type { Binding } from "./serving.ts";
 
 interface Flags {
   readonly binding: Binding | "auto";
   readonly whileConnected?: boolean;
+  readonly kept?: boolean;
+  readonly successor?: boolean;
   readonly daemon?: boolean;
   readonly options: readonly string[];
 }
@@ -45,9 +49,15 @@ function tellStarter(message: Message): boolean {
 async function mount(storeGiven: string, mountpointGiven: string, flags: Flags): Promise<void> {
   const options = parseMountOptions(flags.options);
   const binding = chooseBinding(flags.binding, options);
+  if (binding === "kernel" && flags.daemon !== true && flags.kept !== true) {
+    return keepMount(storeGiven, mountpointGiven, flags);
+  }
   const whileConnected = flags.whileConnected === true;
-  if (whileConnected) await orphanEnded(storeGiven);
-  const mountpoint = await prepareMountpoint(mountpointGiven);
+  const isSuccessor = flags.successor === true;
+  if (whileConnected && !isSuccessor) await orphanEnded(storeGiven);
+  const mountpoint = await (isSuccessor
+    ? resolveMountpoint(mountpointGiven)
+    : prepareMountpoint(mountpointGiven));
   const store = await prepareStore(storeGiven, mountpoint);
   if (flags.daemon === true) {
     printReady(await startDaemon(store, mountpoint, flags));
@@ -61,8 +71,33 @@ async function mount(storeGiven: string, mountpointGiven: string, flags: Flags):
     if (told && process.connected && !whileConnected) process.disconnect();
   };
   process.exitCode = await about(storeGiven, () =>
-    serve({ store, mountpoint, binding, options, whileConnected, onReady }),
+    serve({
+      store,
+      mountpoint,
+      binding,
+      options,
+      whileConnected,
+      kept: flags.kept === true ? { isSuccessor } : undefined,
+      onReady,
+    }),
   );
+  leaveStarter();
+}
+
+/** In this process nothing is served: it starts the one that does, and its successors. */
+async function keepMount(store: string, mountpoint: string, flags: Flags): Promise<void> {
+  const options = flags.options.flatMap((value) => ["-o", value]);
+  const onReady = ({ ready, warnings }: Started): void => {
+    // Its warnings the other process has written itself.
+    process.stdout.write(`${ready}\n`);
+    const told = tellStarter({ ready, warnings });
+    if (told && process.connected && flags.whileConnected !== true) process.disconnect();
+  };
+  process.exitCode = await keep({
+    args: [store, mountpoint, "--binding", "kernel", ...options],
+    mountpoint: await resolveMountpoint(mountpoint),
+    onReady,
+  });
   leaveStarter();
 }
 
@@ -100,12 +135,17 @@ export function mountCommand(): Command {
     .default("auto");
   // For `onespool serve`, which starts this command and keeps the channel open.
   const whileConnected = new Option(WHILE_CONNECTED).hideHelp();
+  // For a keeper (fs/takeover/kept.ts), which hands over what it holds.
+  const kept = new Option("--kept").hideHelp();
+  const successor = new Option("--successor").hideHelp();
   return new Command("mount")
     .description("serve a store as a directory")
     .argument("<store>", "the directory that holds the store")
     .argument("<mountpoint>", "the directory to mount it at")
     .addOption(binding)
     .addOption(whileConnected)
+    .addOption(kept)
+    .addOption(successor)
     .option("-d, --daemon", "serve in the background, with the log in STORE/onespool.log")
     .option(
       "-o, --options <options>",

@@ -9,7 +9,10 @@ import { InvariantError } from "../base/assert.ts";
 import { isDirectory } from "../fs/attributes.ts";
 import type { Mounted } from "../fs/mounted.ts";
 import type { Spool, SpoolOptions } from "../fs/spool.ts";
+import { StoreError } from "../fs/store/errors.ts";
 import type { Store } from "../fs/store/store.ts";
+import { EXIT_REPLACE } from "../fs/takeover/kept.ts";
+import type { Takeover } from "../fs/takeover/start.ts";
 import { EXIT_FAILED, reasonOf } from "./failure.ts";
 import type { MountOptions } from "./mount-options.ts";
 import { bytes } from "./numbers.ts";
@@ -35,6 +38,9 @@ const ABORT_MS_MAX = 2_000;
 
 /** Bytes: set by tests that fill, clean and remove many segments in a short time. */
 const SEGMENT_BYTES = Number(process.env["ONESPOOL_SEGMENT_BYTES"] ?? 0);
+/** How long a successor waits for the store that its predecessor had. */
+const BUSY_STORE_MS_MAX = 10_000;
+const BUSY_STORE_PAUSE_MS = 10;
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -45,14 +51,17 @@ export interface Serving {
   readonly options: MountOptions;
   /** Ends when the process that started it does. */
   readonly whileConnected: boolean;
+  /** Started by a keeper, for the first time or in place of a process that has died. */
+  readonly kept?: { readonly isSuccessor: boolean } | undefined;
   /** Called once, when the mount answers. */
   readonly onReady: (line: string, warnings: readonly string[]) => void;
 }
 
-function spoolOptions({ binding, options }: Serving): SpoolOptions {
+function spoolOptions({ binding, options }: Serving, takeover: Takeover | undefined): SpoolOptions {
   const { deliverUid, deliverDirectories } = options;
   return {
-    create: true,
+    create: takeover?.inherited === undefined,
+    takeover,
     ...(SEGMENT_BYTES > 0 ? { segmentLength: SEGMENT_BYTES } : {}),
     reclaim: options.noReclaim !== true,
     ...(binding === "fuse-native" ? { handleMax: NATIVE_HANDLE_MAX } : {}),
@@ -81,16 +90,26 @@ async function missingDirectories(store: Store, options: MountOptions): Promise<
 }
 
 /** Binding and store are loaded only here, so that help and usage errors need neither. */
-async function openSpool(serving: Serving): Promise<Spool> {
+async function openSpool(serving: Serving, takeover: Takeover | undefined): Promise<Spool> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
   const { Spool } = await import("../fs/spool.ts");
   const progress = new Progress();
-  const spool = await Spool.open(serving.store, {
-    ...spoolOptions(serving),
-    onProgress: (done, total) => progress.show(`opening: ${bytes(done)} of ${bytes(total)}`),
-  });
-  progress.clear();
-  return spool;
+  const end = performance.now() + BUSY_STORE_MS_MAX;
+  for (;;) {
+    try {
+      const spool = await Spool.open(serving.store, {
+        ...spoolOptions(serving, takeover),
+        onProgress: (done, total) => progress.show(`opening: ${bytes(done)} of ${bytes(total)}`),
+      });
+      progress.clear();
+      return spool;
+    } catch (error) {
+      // The kernel frees what a process held a moment after its end.
+      const isBusy = error instanceof StoreError && error.code === "STORE_BUSY";
+      if (serving.kept?.isSuccessor !== true || !isBusy || performance.now() > end) throw error;
+      await sleep(BUSY_STORE_PAUSE_MS);
+    }
+  }
 }
 
 /** Before the mount, so that nobody finds one whose store says nothing of it. A full disk does not keep from mounting. */
@@ -102,18 +121,41 @@ function noteMountpoint(store: string, mountpoint: string): void {
   }
 }
 
-async function mountSpool(spool: Spool, serving: Serving): Promise<Mounted> {
+async function mountSpool(
+  spool: Spool,
+  serving: Serving,
+  takeover: Takeover | undefined,
+): Promise<Mounted> {
   const { store, mountpoint, binding, options } = serving;
+  const common = {
+    source: store,
+    noExec: options.noExec ?? false,
+    onEventWarning: (message: string) => process.stderr.write(`onespool: ${message}\n`),
+  };
   try {
-    const mount =
-      binding === "kernel"
-        ? (await import("../fs/kernel/mount.ts")).mountKernel
-        : (await import("../fs/native/mount.ts")).mountFuseNative;
     noteMountpoint(store, mountpoint);
-    const mounted = await mount(mountpoint, spool.operations, {
-      source: store,
-      noExec: options.noExec ?? false,
-      onEventWarning: (message) => process.stderr.write(`onespool: ${message}\n`),
+    if (binding === "fuse-native") {
+      const { mountFuseNative } = await import("../fs/native/mount.ts");
+      const mounted = await mountFuseNative(mountpoint, spool.operations, common);
+      spool.setInvalidator(mounted.invalidator);
+      return mounted;
+    }
+    const { mountKernel, takeOverKernel } = await import("../fs/kernel/mount.ts");
+    const withoutResend = process.env["ONESPOOL_WITHOUT_RESEND"] === "1";
+    const kept = takeover && { ...takeover, withoutResend };
+    const inherited = takeover?.inherited;
+    if (kept !== undefined && inherited !== undefined) {
+      return await takeOverKernel(mountpoint, spool.operations, {
+        ...common,
+        kept,
+        earlier: { minor: inherited.minor, inoEnd: spool.store.inoEnd },
+        heraldPid: inherited.heraldPid,
+        beforeRequests: (invalidator) => spool.resume(invalidator),
+      });
+    }
+    const mounted = await mountKernel(mountpoint, spool.operations, {
+      ...common,
+      ...(kept === undefined ? {} : { kept }),
     });
     spool.setInvalidator(mounted.invalidator);
     return mounted;
@@ -191,13 +233,27 @@ async function closeSpool(spool: Spool, store: string): Promise<void> {
   removeMountpoint(store);
 }
 
+/**
+ * On a kernel that does not send requests again, or if nothing could be noted: the mount goes, and programs get errors
+ * for the files that they have open. The keeper lets the old connection end and has a new mount made.
+ */
+async function replace(mountpoint: string): Promise<number> {
+  process.stderr.write(`onespool: ${mountpoint}: cannot be taken over; it is mounted anew\n`);
+  await unmount(mountpoint, true);
+  return EXIT_REPLACE;
+}
+
 /** Resolves with the exit code when the mount is gone and the store is closed. */
 export async function serve(serving: Serving): Promise<number> {
-  const { store, mountpoint, options, whileConnected, onReady } = serving;
-  const spool = await openSpool(serving);
+  const { store, mountpoint, options, whileConnected, kept, onReady } = serving;
+  const takeover = kept && (await import("../fs/takeover/start.ts")).openTakeover();
+  if (kept?.isSuccessor === true && takeover?.inherited?.resends !== true) {
+    return replace(mountpoint);
+  }
+  const spool = await openSpool(serving, takeover);
   // Before the mount: a signal in between would leave one without a server.
   const signalled = listenForSignals(mountpoint);
-  const mounted = await mountSpool(spool, serving);
+  const mounted = await mountSpool(spool, serving, takeover);
   let gone = false;
   const ended = Promise.race([
     signalled.then((signal) => {

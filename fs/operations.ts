@@ -106,6 +106,8 @@ export interface Operations {
   link(ino: number, newParent: number, newName: string, caller: Caller): Attributes | Errno;
 
   open(ino: number, flags: number, caller: Caller): OpenFile | Errno;
+  /** An open file of an earlier process, which its number tells all about. Only where a mount is taken over. */
+  openFile?(ino: number, handle: number): OpenFile;
   /**
    * Buffers in order; fewer bytes than asked for only at the end of the file. What is not a promise is valid
    * until the next operation only.

@@ -15,6 +15,12 @@ import { LockTable } from "./locks/table.ts";
 import type { Invalidator, Operations } from "./operations.ts";
 import type { StoreOptions } from "./store/opening.ts";
 import { Store, systemTime } from "./store/store.ts";
+import type { Inherited } from "./takeover/inherited.ts";
+import type { JournalSource } from "./takeover/journal.ts";
+import type { NotedSession } from "./takeover/noted-session.ts";
+import { notedSession } from "./takeover/noted-session.ts";
+import type { Takeover } from "./takeover/start.ts";
+import { landed, landedSession } from "./takeover/start.ts";
 
 /** How often the age of dotlocks and unlinked units is looked at, and what failed is tried again. */
 const TICK_MS = 5_000;
@@ -29,6 +35,8 @@ export interface SpoolOptions {
   /** The mount option deliver=UID. */
   readonly deliver?: DeliverAccount | undefined;
   readonly now?: () => Time;
+  /** What an earlier process has left, and where this one notes what its successor needs. */
+  readonly takeover?: Takeover | undefined;
   /** Largest handle that the binding can carry: 2^31-1 for fuse-native, 2^53-1 otherwise. */
   readonly handleMax?: number;
   /** Of the store, for tests (bytes). */
@@ -41,6 +49,10 @@ export class Spool {
   readonly #files: Files;
   readonly #deliveries: Deliveries;
   readonly #hints: Hints;
+  readonly #locks: LockTable;
+  readonly #takeover: Takeover | undefined;
+  /** The kernel has been told, or is being told, of what an earlier process has changed. */
+  #hasTold: boolean;
   readonly #invalidations = new Invalidations();
   #invalidator: Invalidator | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -48,8 +60,19 @@ export class Spool {
   private constructor(store: Store, options: SpoolOptions) {
     const now = options.now ?? systemTime;
     const invalidations = this.#invalidations;
-    const locks = new LockTable({ onUnlocked: (ino) => this.#deliveries.unlocked(ino) });
+    const journal = options.takeover?.journal;
+    /** On nobody's behalf: what shows then is no part of the request that made it possible. */
+    const aside = (show: () => void): void =>
+      journal === undefined ? show() : journal.on(undefined, show);
+    const locks = new LockTable({
+      onUnlocked: (ino) => aside(() => this.#deliveries.unlocked(ino)),
+      observer: journal,
+    });
     this.store = store;
+    store.observer = journal;
+    this.#locks = locks;
+    this.#takeover = options.takeover;
+    this.#hasTold = options.takeover?.inherited === undefined;
     this.#deliveries = new Deliveries({ store, locks, invalidations, now });
     this.#hints = new Hints({
       store,
@@ -58,13 +81,16 @@ export class Spool {
       invalidations,
       now,
       deliverAccount: options.deliver,
+      journal,
     });
     this.#files = new Files({
       store,
       locks,
       hints: this.#hints,
       now,
-      nameChanged: (parent, name) => this.#deliveries.nameChanged(parent, name),
+      nameChanged: (parent, name) => aside(() => this.#deliveries.nameChanged(parent, name)),
+      journal,
+      ...(journal === undefined ? {} : { nowMs: journal.handleSec * 1000 }),
       hasPendingIn: (directory) => this.#deliveries.hasPendingIn(directory),
       settled: (ino) => invalidations.settled(ino),
       isKnown: (ino) => this.#isKnown(ino),
@@ -78,7 +104,9 @@ export class Spool {
     const store = await Store.open(storeDirectory, storeOptions(options));
     try {
       const spool = new Spool(store, options);
-      spool.#start();
+      const inherited = options.takeover?.inherited;
+      if (inherited === undefined) spool.#start();
+      else spool.#inherit(inherited);
       return spool;
     } catch (error) {
       await store.close();
@@ -88,6 +116,54 @@ export class Spool {
 
   #start(): void {
     this.#files.orphans.dropLeftOver();
+    this.#takeover?.journal.begin(this.#journalSource(), new Map(), [], []);
+    this.#goOn();
+  }
+
+  /** What the kernel relies on is here again; nothing is changed yet. */
+  #inherit({ locks, intents, notices, sessions }: Inherited): void {
+    for (const lock of locks) {
+      if (lock.type === "set") this.#locks.setLock(lock.ino, lock.request);
+      else if (lock.type === "dropOwner") this.#locks.releaseOwner(lock.ino, lock.owner);
+      else this.#locks.releaseHandle(lock.ino, lock.handle);
+    }
+    const { end } = this.store.recovered;
+    const noted: NotedSession[] = [];
+    for (const [handle, session] of sessions) {
+      const present = landedSession(session, end);
+      sessions.set(handle, present);
+      noted.push(notedSession(present));
+    }
+    this.#files.orphans.adoptLeftOver();
+    const journal = this.#takeover?.journal;
+    journal?.begin(this.#journalSource(), landed(intents, end), notices, noted);
+  }
+
+  /**
+   * Goes on where an earlier process has ended: the kernel can be told of changes, and sends no request yet. Requests
+   * in control files are carried out that it had taken and not answered.
+   */
+  resume(invalidator: Invalidator): void {
+    this.setInvalidator(invalidator);
+    const inherited = this.#takeover?.inherited;
+    if (inherited === undefined) return;
+    for (const ino of inherited.notices) void this.#invalidations.start(ino, 0);
+    this.#hasTold = true;
+    this.#files.sessions.restore(inherited.sessions.values());
+    const named = new Set(this.#hints.takeUnits());
+    for (const unit of this.store.unlinkedUnits()) if (!named.has(unit)) this.store.dropUnit(unit);
+    this.#hints.resume();
+    this.#goOn();
+  }
+
+  #journalSource(): JournalSource {
+    return {
+      locks: () => this.#locks.held(),
+      isTold: (ino) => this.#hasTold && this.#invalidations.settled(ino) === undefined,
+    };
+  }
+
+  #goOn(): void {
     this.#deliveries.start();
     this.#timer = setInterval(() => {
       this.#deliveries.tick();
@@ -123,10 +199,11 @@ export class Spool {
 }
 
 function storeOptions(options: SpoolOptions): StoreOptions {
-  const { create, now, onProgress, segmentLength, reclaim } = options;
+  const { create, now, onProgress, segmentLength, reclaim, takeover } = options;
   return {
     create: create ?? false,
     keepReserve: true,
+    keepUnlinked: takeover?.inherited !== undefined,
     reclaim: reclaim !== false,
     ...(segmentLength === undefined ? {} : { segmentLength }),
     ...(now === undefined ? {} : { now }),

@@ -5,7 +5,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatShared } from "../fs/mbox/format.ts";
 import { isOnespool, mountAt, readMounts } from "../cli/mountinfo.ts";
-import { noKernelBinding, onespool, onespoolFrom, run, serve, start } from "./cli-process.ts";
+import {
+  killWithKeeper,
+  noKernelBinding,
+  onespool,
+  onespoolFrom,
+  run,
+  serve,
+  start,
+} from "./cli-process.ts";
 
 const message = "Return-Path: <a@example.org>\nSubject: one\n\nFrom here to there\n";
 const shared = formatShared(Buffer.from(message)).toString("latin1");
@@ -189,7 +197,7 @@ t.test(
     const { store, mountpoint, file } = place(t);
     const { child } = await serve(store, mountpoint);
     await onespool("deliver", file, join(mountpoint, "a"));
-    child.kill("SIGKILL");
+    killWithKeeper(store);
     await once(child, "exit");
     t.ok(mounted(mountpoint));
     t.match(await onespool("stat", mountpoint), {

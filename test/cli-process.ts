@@ -1,7 +1,8 @@
 /** Runs the compiled `onespool` command for the tests: this process never touches a mount by itself. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const command = fileURLToPath(new URL("../cli/onespool.js", import.meta.url));
@@ -64,4 +65,17 @@ export function noKernelBinding(): string | false {
   } catch {
     return "/dev/fuse is missing or may not be used";
   }
+}
+
+/** The process that has a store open. */
+export function servingProcess(store: string): number {
+  return Number(readFileSync(join(store, "lock"), "latin1"));
+}
+
+/** kill -9 of the process that serves a store's mount, and first of its keeper, which would start another one. */
+export function killWithKeeper(store: string): void {
+  const serving = servingProcess(store);
+  const keeper = Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${serving}/stat`, "latin1"))![1]);
+  process.kill(keeper, "SIGKILL");
+  process.kill(serving, "SIGKILL");
 }

@@ -107,47 +107,63 @@ await t.test("mail that comes while Dovecot expunges", options, async (t) => {
   }
 });
 
-/**
- * Locks of fcntl(2) and flock(2) end with the process that serves the mount, and so does the program's access to
- * the mailbox; a dotlock is a file and stays.
- */
-const ends = [
-  { how: "killed", method: "fcntl" },
-  { how: "killed", method: "dotlock fcntl" },
-  { how: "restarted", method: "dotlock fcntl" },
-] as const;
+/** What the spool does for Dovecot another process goes on with: open mailboxes, locks, the session. */
+const killed: readonly Method[] = ["fcntl", "dotlock fcntl", "flock"];
 
-await t.test("the spool ends while Dovecot expunges", options, async (t) => {
+await t.test("the spool is killed while Dovecot expunges", options, async (t) => {
   const site = await LockSite.start(t);
-  for (const [i, { how, method }] of ends.entries()) {
+  for (const [i, method] of killed.entries()) {
     const box = `user${i + 1}`;
-    await t.test(`${how}, mbox_write_locks = ${method}`, { timeout }, async (t) => {
+    await t.test(`mbox_write_locks = ${method}`, { timeout }, async (t) => {
       const { dovecot, client, program, expunged } = await hold(t, site, method, box);
       const late = await site.deliverUnderLock(t, box);
       t.ok(program.isStopped, "while Dovecot stands still");
       const half = await site.text(box);
-      await (how === "killed" ? site.killSpool() : site.restart());
+      await site.killSpool();
       t.ok(program.isStopped);
-      t.ok((await site.text(box)).startsWith(half), "what Dovecot had written by then is kept");
-      if (method === "dotlock fcntl") {
-        t.equal(await site.pending(), late.length);
-        t.equal(await site.text(box), half, "the dotlock still stands");
-      }
+      t.equal(await site.pending(), late.length, "the lock still holds");
+      t.equal(await site.text(box), half, "what Dovecot had written by then is kept");
+      late.push(...(await site.deliverUnderLock(t, box, "-after")));
       program.resume();
-      await expunged;
-      client.close();
-      t.match(dovecot.complaints, [/endpoint is not connected/], "Dovecot has lost its mailbox");
-      await eventually("Dovecot removes the dotlock of its dead process", async () => {
-        await seen(dovecot, box);
-        return (await site.pending()) === 0;
-      });
-      const text = await site.text(box);
-      t.strictSame(wholeMails(text.slice(half.length)), late, "in order, and once");
-      t.strictSame(
-        kept.filter((id) => !half.includes(storedBody(id))),
-        [],
-        "of what was not expunged everything is still there",
-      );
+      t.equal(await expunged, true, "Dovecot goes on where it was");
+      await site.shows(t, box, [...kept, ...late]);
+      await client.noop();
+      const flagged = ["before-6 $Important \\Flagged", "before-7 $Important \\Flagged"];
+      t.strictSame(await seen(dovecot, box), ["before-5", ...flagged, ...kept.slice(3), ...late]);
+      t.strictSame(dovecot.complaints, []);
     });
   }
+});
+
+/**
+ * Locks of fcntl(2) and flock(2) end with a spool that is stopped, and so does the program's access to the mailbox;
+ * a dotlock is a file and stays.
+ */
+await t.test("the server is restarted while Dovecot expunges", options, async (t) => {
+  const site = await LockSite.start(t);
+  const box = "user1";
+  const { dovecot, client, program, expunged } = await hold(t, site, "dotlock fcntl", box);
+  const late = await site.deliverUnderLock(t, box);
+  t.ok(program.isStopped, "while Dovecot stands still");
+  const half = await site.text(box);
+  await site.restart();
+  t.ok(program.isStopped);
+  t.ok((await site.text(box)).startsWith(half), "what Dovecot had written by then is kept");
+  t.equal(await site.pending(), late.length);
+  t.equal(await site.text(box), half, "the dotlock still stands");
+  program.resume();
+  await expunged;
+  client.close();
+  t.match(dovecot.complaints, [/endpoint is not connected/], "Dovecot has lost its mailbox");
+  await eventually("Dovecot removes the dotlock of its dead process", async () => {
+    await seen(dovecot, box);
+    return (await site.pending()) === 0;
+  });
+  const text = await site.text(box);
+  t.strictSame(wholeMails(text.slice(half.length)), late, "in order, and once");
+  t.strictSame(
+    kept.filter((id) => !half.includes(storedBody(id))),
+    [],
+    "of what was not expunged everything is still there",
+  );
 });

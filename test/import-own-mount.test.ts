@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { endProcess, removeMountpoint } from "../cli/import/own-mount.ts";
 import { firstMessage } from "../cli/mount-daemon.ts";
-import { collect, command, noKernelBinding, run } from "./cli-process.ts";
+import { collect, command, killWithKeeper, noKernelBinding, run } from "./cli-process.ts";
 import { site, userMailbox, writeMailbox } from "./import-tree.ts";
 
 const skip = noKernelBinding();
@@ -103,7 +103,8 @@ t.test("the report is printed also when the mount of its own dies", { skip }, as
     if (pid === "") return false;
     return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--while-connected");
   });
-  process.kill(Number(server), "SIGKILL");
+  t.ok(server);
+  killWithKeeper(store);
   rmSync(join(source, "held.lock"));
   const { code, stdout, stderr } = await ended;
   t.equal(code, 1);

@@ -19,7 +19,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import t from "tap";
 import { isOnespool, mountAt, readMounts } from "../cli/mountinfo.ts";
-import { noKernelBinding, onespool, run, type Ended } from "./cli-process.ts";
+import {
+  killWithKeeper,
+  noKernelBinding,
+  onespool,
+  run,
+  servingProcess,
+  type Ended,
+} from "./cli-process.ts";
 
 const helper = fileURLToPath(new URL("../cli/mount.fuse.onespool.js", import.meta.url));
 const link = "/sbin/mount.fuse.onespool";
@@ -185,11 +192,15 @@ t.test("a spool is mounted once, and not remounted", { skip }, async (t) => {
   t.match(await run("umount", mountpoint), { code: 0 });
 });
 
-t.test("a mount whose server died is replaced by mount(8) too", { skip }, async (t) => {
+t.test("a mount whose server died with its keeper is replaced by mount(8)", { skip }, async (t) => {
   const { store, mountpoint } = await place(t);
   t.same(await mount("-t", "fuse.onespool", store, mountpoint), done);
   t.match(await run("touch", join(mountpoint, "alice")), { code: 0 });
-  process.kill(Number(readFileSync(join(store, "lock"), "latin1")), "SIGKILL");
+  const serving = servingProcess(store);
+  process.kill(serving, "SIGKILL");
+  t.match(await run("ls", mountpoint), { stdout: "alice\n" }, "another process goes on");
+  t.not(servingProcess(store), serving);
+  killWithKeeper(store);
   t.match(await mount("-t", "fuse.onespool", store, mountpoint), {
     code: 0,
     stderr: /removed a mount whose server was gone/,

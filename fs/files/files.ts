@@ -29,17 +29,18 @@ import type {
   Written,
 } from "../operations.ts";
 import type { Store } from "../store/store.ts";
+import type { TakeoverJournal } from "../takeover/journal.ts";
 import { setAttributes } from "./attributes.ts";
 import type { FilesContext } from "./context.ts";
 import { CONTROL_INO, controlAttributes, isControlName } from "./control.ts";
 import { createUnnamed, link, makeDirectory, makeNode, symlink } from "./create.ts";
 import { Directories } from "./directories.ts";
 import type { HandleOptions } from "./handles.ts";
-import { canWrite, Handles } from "./handles.ts";
+import { canWrite, Handles, traitsOf } from "./handles.ts";
 import { attributesAt, directoryAt } from "./inodes.ts";
 import { NAME_LENGTH_MAX } from "./limits.ts";
 import { lookup } from "./names.ts";
-import { O_APPEND, O_EXCL, O_NOATIME, O_TRUNC } from "./open-flags.ts";
+import { O_EXCL, O_TRUNC } from "./open-flags.ts";
 import { Offcuts } from "./offcuts.ts";
 import { Orphans } from "./orphans.ts";
 import { Overwrites } from "./overwrites.ts";
@@ -65,17 +66,26 @@ export interface FilesOptions extends HandleOptions {
   readonly settled: (ino: number) => Promise<void> | undefined;
   /** Whether the kernel may still come back to an inode that has no name. */
   readonly isKnown: (ino: number) => boolean;
+  /** Where a successor of this process will find what the kernel relies on. */
+  readonly journal?: TakeoverJournal | undefined;
+}
+
+/** What the number of an open file tells the binding, whichever process gave it. */
+function openFileOf(ino: number, handle: number): OpenFile {
+  if (ino === CONTROL_INO) return { handle, directIo: true, stream: true };
+  // The kernel caches appended bytes at its own idea of the end, so it must not cache them at all.
+  return { handle, directIo: traitsOf(handle).appends, stream: false };
 }
 
 export class Files implements Operations {
   readonly orphans: Orphans;
   readonly offcuts: Offcuts;
+  readonly sessions: Sessions;
   readonly #store: Store;
   readonly #locks: LockTable;
   readonly #context: FilesContext;
   readonly #handles: Handles;
   readonly #directories: Directories;
-  readonly #sessions: Sessions;
   readonly #settled: (ino: number) => Promise<void> | undefined;
   readonly #control: Attributes;
 
@@ -85,7 +95,11 @@ export class Files implements Operations {
     this.#locks = locks;
     this.#handles = new Handles(options);
     this.#directories = new Directories(store);
-    this.#sessions = new Sessions(hints);
+    this.sessions = new Sessions(
+      hints,
+      options.journal?.sessions,
+      () => options.journal?.unique ?? 0,
+    );
     this.#settled = settled;
     this.#control = controlAttributes(now());
     this.orphans = new Orphans({ store, isOpen: (ino) => this.#handles.isOpen(ino), isKnown });
@@ -98,7 +112,7 @@ export class Files implements Operations {
 
   /** Ends what the mount left open. Orphans are dropped at the next start. */
   async close(): Promise<void> {
-    this.#sessions.closeAll();
+    this.sessions.closeAll();
     await this.#directories.closeAll();
     this.offcuts.endAll();
     await this.orphans.idle();
@@ -195,8 +209,8 @@ export class Files implements Operations {
   open(ino: number, flags: number, caller: Caller): OpenFile | Errno {
     if (ino === CONTROL_INO) {
       const handle = this.#handles.open(ino, flags);
-      this.#sessions.open(handle, caller);
-      return { handle, directIo: true, stream: true };
+      this.sessions.open(handle, caller);
+      return openFileOf(ino, handle);
     }
     const inode = this.#store.inode(ino);
     if (inode === undefined) return ESTALE;
@@ -209,6 +223,10 @@ export class Files implements Operations {
     return this.#opened(ino, flags);
   }
 
+  openFile(ino: number, handle: number): OpenFile {
+    return openFileOf(ino, handle);
+  }
+
   read(
     ino: number,
     handle: number,
@@ -216,13 +234,12 @@ export class Files implements Operations {
     length: number,
     caller: Caller,
   ): readonly Buffer[] | Errno | Promise<readonly Buffer[] | Errno> {
-    if (ino === CONTROL_INO) return this.#sessions.read(handle, length, caller);
-    const flags = this.#handles.get(handle)?.flags ?? 0;
-    return read(this.#context, ino, offset, length, (flags & O_NOATIME) !== 0);
+    if (ino === CONTROL_INO) return this.sessions.read(handle, length, caller);
+    return read(this.#context, ino, offset, length, traitsOf(handle).keepsAtime);
   }
 
   write(request: WriteRequest, caller: Caller): Written | Errno | Promise<Written | Errno> {
-    if (request.ino === CONTROL_INO) return this.#sessions.write(request, caller);
+    if (request.ino === CONTROL_INO) return this.sessions.write(request, caller);
     return write(this.#context, request);
   }
 
@@ -232,7 +249,7 @@ export class Files implements Operations {
   }
 
   release(ino: number, handle: number): void {
-    this.#sessions.close(handle);
+    this.sessions.close(handle);
     this.#locks.releaseHandle(ino, handle);
     const wrote = canWrite(this.#handles.get(handle)?.flags ?? 0);
     if (this.#handles.close(handle)) this.orphans.closed(ino);
@@ -270,7 +287,7 @@ export class Files implements Operations {
     outputLengthMax: number,
     caller: Caller,
   ): IoctlReply | Errno | Promise<IoctlReply | Errno> {
-    return this.#sessions.ioctl(handle, command, input, outputLengthMax, caller);
+    return this.sessions.ioctl(handle, command, input, outputLengthMax, caller);
   }
 
   openDirectory(ino: number): number | Errno {
@@ -292,7 +309,7 @@ export class Files implements Operations {
 
   releaseDirectory(handle: number): void {
     const ino = this.#handles.get(handle)?.ino;
-    this.#sessions.close(handle);
+    this.sessions.close(handle);
     void this.#directories.close(handle);
     if (this.#handles.close(handle) && ino !== undefined) this.orphans.closed(ino);
   }
@@ -366,8 +383,7 @@ export class Files implements Operations {
   }
 
   #opened(ino: number, flags: number): OpenFile {
-    // The kernel caches appended bytes at its own idea of the end, so it must not cache them at all.
-    const directIo = (flags & O_APPEND) !== 0;
-    return { handle: this.#handles.open(ino, flags), directIo, stream: false };
+    const handle = this.#handles.open(ino, flags);
+    return openFileOf(ino, handle);
   }
 }

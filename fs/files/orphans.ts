@@ -11,6 +11,7 @@
  * inode is a shorter file. A crash in between leaves an orphan, which the next start drops.
  */
 import { assert } from "../../base/assert.ts";
+import { OFFCUT_MODE } from "../store/inode.ts";
 import type { Change } from "../store/change.ts";
 import { StoreError } from "../store/errors.ts";
 import type { Store } from "../store/store.ts";
@@ -95,6 +96,17 @@ export class Orphans {
    */
   dropLeftOver(): void {
     for (const ino of this.#store.orphans()) this.#enqueue(ino);
+  }
+
+  /**
+   * Instead, when a mount is taken over: the kernel may still know those that an earlier process left, but for what
+   * truncations cut off, which it never knew.
+   */
+  adoptLeftOver(): void {
+    for (const ino of this.#store.orphans()) {
+      if (this.#store.inode(ino)?.mode === OFFCUT_MODE) this.#enqueue(ino);
+      else this.became(ino);
+    }
   }
 
   /** Whether the inode's bytes are on their way out: it is too late to give it a name. */

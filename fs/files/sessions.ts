@@ -6,16 +6,26 @@ import type { Errno } from "../../base/errno.ts";
 import { EBADF, ENOTTY, EPERM, isErrno } from "../../base/errno.ts";
 import type { Caller } from "../caller.ts";
 import { HINT_COMMAND } from "../hints/ioctl.ts";
+import type { InheritedSession } from "../takeover/inherited.ts";
+import type { NotedSessions } from "../takeover/noted-session.ts";
 import type { IoctlReply, WriteRequest, Written } from "../operations.ts";
 
 /** What is asked of fs/hints/. */
 export interface SessionSource {
-  open(caller: Caller): Session;
+  /** `handle`: the open file, by which a successor of this process knows the session. */
+  open(caller: Caller, handle: number): Session;
+  /** One that an earlier process had. */
+  restore?(inherited: InheritedSession): Session;
 }
 
 export interface Session {
   write(data: Buffer, caller: Caller): number | Errno;
-  read(lengthMax: number, caller: Caller): Buffer | Errno | Promise<Buffer | Errno>;
+  /** `request`: the number of the READ, which the kernel may send again to a successor. */
+  read(
+    lengthMax: number,
+    caller: Caller,
+    request: number,
+  ): Buffer | Errno | Promise<Buffer | Errno>;
   ioctl(
     command: number,
     input: Buffer,
@@ -32,14 +42,35 @@ interface Owned {
 
 export class Sessions {
   readonly #source: SessionSource;
+  readonly #noted: NotedSessions | undefined;
+  readonly #request: () => number;
   readonly #sessions = new Map<number, Owned>();
+  /** What counts of requests that an earlier process has carried out; by their numbers. */
+  readonly #takenBefore = new Map<number, number>();
+  readonly #readBefore = new Map<number, Buffer>();
 
-  constructor(source: SessionSource) {
+  /** `request`: the number of the request that is being handled. */
+  constructor(source: SessionSource, noted?: NotedSessions, request: () => number = () => 0) {
     this.#source = source;
+    this.#noted = noted;
+    this.#request = request;
+  }
+
+  /** Those that an earlier process had, when a mount is taken over. */
+  restore(inherited: Iterable<InheritedSession>): void {
+    for (const one of inherited) {
+      const session = this.#source.restore?.(one);
+      if (session === undefined) continue;
+      this.#sessions.set(one.handle, { session, uid: one.opener.uid });
+      for (const [request, length] of one.writes) this.#takenBefore.set(request, length);
+      if (one.lastRead !== undefined) {
+        this.#readBefore.set(one.lastRead.unique, one.lastRead.bytes);
+      }
+    }
   }
 
   open(handle: number, caller: Caller): Session {
-    const session = this.#source.open(caller);
+    const session = this.#source.open(caller, handle);
     this.#sessions.set(handle, { session, uid: caller.uid });
     return session;
   }
@@ -51,14 +82,22 @@ export class Sessions {
   ): readonly Buffer[] | Errno | Promise<readonly Buffer[] | Errno> {
     const session = this.#of(handle, caller);
     if (typeof session === "number") return session;
-    const reply = session.read(lengthMax, caller);
+    const request = this.#request();
+    const before = this.#readBefore.get(request);
+    if (before !== undefined) return [before];
+    const reply = session.read(lengthMax, caller, request);
     return reply instanceof Promise ? reply.then(inList) : inList(reply);
   }
 
   write({ handle, offset, data }: WriteRequest, caller: Caller): Written | Errno {
     const session = this.#of(handle, caller);
     if (typeof session === "number") return session;
+    const request = this.#request();
+    const before = this.#takenBefore.get(request);
+    if (before !== undefined) return { offset, length: before };
+    this.#noted?.written(handle, request, data);
     const length = session.write(data, caller);
+    this.#noted?.takenOnly(handle, data.length, isErrno(length) ? 0 : length);
     return isErrno(length) ? length : { offset, length };
   }
 
@@ -81,6 +120,7 @@ export class Sessions {
 
   close(handle: number): void {
     this.#sessions.get(handle)?.session.close();
+    if (this.#sessions.has(handle)) this.#noted?.closed(handle);
     this.#sessions.delete(handle);
   }
 

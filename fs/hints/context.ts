@@ -19,6 +19,8 @@ export interface HintsContext {
 
 /** The side of a session that operations see. */
 export interface Requester {
+  /** Runs what commits, up to its first await. `value`: what a successor needs to answer it, an offset or a size. */
+  readonly commits: <T>(commit: () => T, value?: number) => T;
   readonly opener: Opener;
   readonly units: SessionUnits;
 }

@@ -56,7 +56,7 @@ async function deliverWith(
     mailboxes,
     privateLengths: request.privateLengths,
   };
-  const result = await context.deliveries.deliver(delivery);
+  const result = await requester.commits(() => context.deliveries.deliver(delivery));
   if ("refused" in result) {
     return { reason: result.refused, path: givenPath(frame, result.index) };
   }

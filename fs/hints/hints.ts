@@ -9,6 +9,8 @@ import type { Deliveries } from "../delivery/deliveries.ts";
 import type { Invalidations } from "../delivery/invalidations.ts";
 import type { LockTable } from "../locks/table.ts";
 import type { Store } from "../store/store.ts";
+import type { InheritedSession } from "../takeover/inherited.ts";
+import type { TakeoverJournal } from "../takeover/journal.ts";
 import { Budget } from "./budget.ts";
 import type { HintsContext } from "./context.ts";
 import type { Opener } from "./credentials.ts";
@@ -30,6 +32,7 @@ export interface HintsOptions {
   readonly invalidations: Invalidations;
   readonly now: () => Time;
   readonly deliverAccount?: DeliverAccount | undefined;
+  readonly journal?: TakeoverJournal | undefined;
   /** For tests. */
   readonly openerOf?: (caller: Caller) => Opener;
 }
@@ -37,6 +40,7 @@ export interface HintsOptions {
 export class Hints {
   readonly #context: HintsContext;
   readonly #openerOf: (caller: Caller) => Opener;
+  readonly #journal: TakeoverJournal | undefined;
   readonly #sessions = new Set<HintSession>();
   readonly #requestBytes = new Budget(REQUEST_BYTES_PER_USER_MAX, REQUEST_BYTES_MAX);
   readonly #unlinkedBytes: Budget;
@@ -45,6 +49,7 @@ export class Hints {
     const { store, locks, deliveries, invalidations, now, deliverAccount } = options;
     this.#context = { store, locks, deliveries, invalidations, now, deliverAccount };
     this.#openerOf = options.openerOf ?? openerOf;
+    this.#journal = options.journal;
     const account = deliverAccount && {
       uid: deliverAccount.uid,
       max: UNLINKED_BYTES_OF_DELIVER_ACCOUNT_MAX,
@@ -53,16 +58,45 @@ export class Hints {
   }
 
   /** A session with the rights that the caller has now. To be called while the caller waits. */
-  open(caller: Caller): HintSession {
+  open(caller: Caller, handle = 0): HintSession {
+    const opener = this.#openerOf(caller);
+    this.#journal?.sessions.opened(handle, opener);
+    return this.#add(opener, handle, undefined);
+  }
+
+  /** One that an earlier process had; its requests that have no reply yet are carried out. */
+  restore(inherited: InheritedSession): HintSession {
+    return this.#add(inherited.opener, inherited.handle, inherited);
+  }
+
+  #add(opener: Opener, handle: number, inherited: InheritedSession | undefined): HintSession {
     const session = new HintSession({
       context: this.#context,
-      opener: this.#openerOf(caller),
+      opener,
+      handle,
+      inherited,
+      journal: this.#journal,
       requestBytes: this.#requestBytes,
       unlinkedBytes: this.#unlinkedBytes,
       onClosed: (closed) => this.#sessions.delete(closed),
     });
     this.#sessions.add(session);
     return session;
+  }
+
+  /** The sessions of an earlier process have their units again. Returns all that they can name. */
+  takeUnits(): number[] {
+    const named: number[] = [];
+    for (const session of this.#sessions) {
+      session.takeUnits();
+      named.push(...session.units.unitIds());
+    }
+    return named;
+  }
+
+  /** They go on. */
+  resume(): void {
+    for (const session of this.#sessions) session.resume();
   }
 
   /** Resolves when the requests of all sessions that are open now are carried out; closed ones are among them. */

@@ -70,7 +70,7 @@ export async function share(
     }
   }
   const { size } = target.inode;
-  await commit(context, target.inode, size, now, {
+  await commit(context, requester, target.inode, size, size, now, {
     type: "splice",
     ino: target.inode.ino,
     offset: size,
@@ -96,7 +96,7 @@ export async function remove(
   if (isLockedByOthers(context, requester, file, now))
     return { reason: "locked", path: path.given };
   const size = file.inode.size - length;
-  await commit(context, file.inode, offset, now, {
+  await commit(context, requester, file.inode, offset, size, now, {
     type: "splice",
     ino: file.inode.ino,
     offset,
@@ -133,17 +133,20 @@ function continues(first: Extent, next: Extent): boolean {
   return first.unit === 0 || first.offset + first.length === next.offset;
 }
 
-/** Durable, and seen by everybody, when it resolves. */
+/** Durable, and seen by everybody, when it resolves. `value`: what the answer is made of. */
 async function commit(
   context: HintsContext,
+  requester: Requester,
   inode: Inode,
   changedFrom: number,
+  value: number,
   now: Time,
   change: Change,
 ): Promise<void> {
   const { ino } = inode;
   const mode = inode.mode & ~(S_ISUID | S_ISGID);
-  context.store.commit([change, { type: "attributes", ino, mode, mtime: now, ctime: now }]);
+  const attributes: Change = { type: "attributes", ino, mode, mtime: now, ctime: now };
+  requester.commits(() => context.store.commit([change, attributes]), value);
   const told = context.invalidations.start(ino, changedFrom);
   await context.store.durable();
   await told;

@@ -9,6 +9,8 @@
 import type { Extent } from "../store/change.ts";
 import { UNIT_LENGTH_MAX } from "../store/format.ts";
 import type { Store } from "../store/store.ts";
+import type { InheritedSession } from "../takeover/inherited.ts";
+import type { Token } from "../takeover/noted-session.ts";
 import type { Budget } from "./budget.ts";
 import {
   TOKENS_PER_SESSION_MAX,
@@ -40,6 +42,39 @@ export class SessionUnits {
     this.#store = store;
     this.#budget = budget;
     this.#uid = uid;
+  }
+
+  /** The number of the last token, and what a successor has to know of these. */
+  noted(tokens: readonly string[]): { readonly last: number; readonly list: Token[] } {
+    const list = tokens.map((token): Token => {
+      const { ids = [], length = 0 } = this.#tokens.get(token) ?? {};
+      return [token, ids, length];
+    });
+    return { last: this.#lastToken, list };
+  }
+
+  /** Those that the session had in an earlier process; some may be gone since. */
+  restore({ tokens, lastToken }: InheritedSession, nowSec: number): void {
+    this.#lastToken = lastToken;
+    this.#writtenSec = nowSec;
+    for (const [token, { ids, length }] of tokens) {
+      const charges = new Map<number, number>();
+      for (const id of ids) {
+        const unit = this.#store.hasUnit(id);
+        if (unit !== undefined && this.#isUnlinked(id)) charges.set(id, chargeOf(unit.length));
+      }
+      let charge = 0;
+      for (const one of charges.values()) charge += one;
+      // What was within the limits is so again: all of it comes back before anything else is taken.
+      this.#budget.take(this.#uid, charge);
+      this.#unlinkedBytes += charge;
+      this.#tokens.set(token, { ids, length, charges });
+    }
+  }
+
+  /** Every unit that has a token. */
+  *unitIds(): Generator<number> {
+    for (const { ids } of this.#tokens.values()) yield* ids;
   }
 
   /** Throws StoreError; then nothing is held. */

@@ -27,6 +27,10 @@ import { REQUESTS_WAITING_MAX } from "./limits.ts";
 import { perform } from "./operations.ts";
 import type { Refusal } from "./refusals.ts";
 import { isRefusal } from "./refusals.ts";
+import type { InheritedSession } from "../takeover/inherited.ts";
+import type { Cause, TakeoverJournal } from "../takeover/journal.ts";
+import { answerOf } from "./answer-of.ts";
+import type { Answer } from "./reply.ts";
 import { encodeAnswer, encodeRefusal } from "./reply.ts";
 import { SessionUnits } from "./session-units.ts";
 
@@ -35,17 +39,28 @@ const NO_BYTES = Buffer.alloc(0);
 export interface SessionOptions {
   readonly context: HintsContext;
   readonly opener: Opener;
+  /** The open file. */
+  readonly handle: number;
+  readonly inherited: InheritedSession | undefined;
+  readonly journal: TakeoverJournal | undefined;
   readonly requestBytes: Budget;
   readonly unlinkedBytes: Budget;
   readonly onClosed: (session: HintSession) => void;
 }
 
 interface Reader {
+  readonly request: number;
   readonly lengthMax: number;
   readonly resolve: (bytes: Buffer | Errno) => void;
 }
 
-export class HintSession implements Requester {
+interface Reply {
+  /** The number of its request, counted from the opening. */
+  readonly index: number;
+  readonly bytes: Buffer;
+}
+
+export class HintSession {
   readonly opener: Opener;
   readonly units: SessionUnits;
   readonly #context: HintsContext;
@@ -55,7 +70,7 @@ export class HintSession implements Requester {
   /** Requests whose turn has not come. */
   readonly #waiting: (Frame | Refusal)[] = [];
   /** Replies that have not been read to their end. */
-  readonly #replies: Buffer[] = [];
+  readonly #replies: Reply[] = [];
   /** Reads that wait for a reply. */
   readonly #readers: Reader[] = [];
   /** Of the first reply. */
@@ -66,6 +81,15 @@ export class HintSession implements Requester {
   #closed = false;
   /** Bytes taken from the budget for a request that is not complete. */
   #heldBytes = 0;
+  readonly #handle: number;
+  readonly #journal: TakeoverJournal | undefined;
+  readonly #inherited: InheritedSession | undefined;
+  /** The number of the request that is carried out next. */
+  #next = 0;
+  /** Requests to come that an earlier process has answered. */
+  #answeredBefore = 0;
+  /** Bytes that have come of the request that comes in. */
+  #comingLength = 0;
 
   constructor(options: SessionOptions) {
     this.opener = options.opener;
@@ -73,6 +97,9 @@ export class HintSession implements Requester {
     this.#requestBytes = options.requestBytes;
     this.#onClosed = options.onClosed;
     this.units = new SessionUnits(options.context.store, options.unlinkedBytes, options.opener.uid);
+    this.#handle = options.handle;
+    this.#journal = options.journal;
+    this.#inherited = options.inherited;
   }
 
   /**
@@ -88,10 +115,12 @@ export class HintSession implements Requester {
     let at = 0;
     while (at < data.length && this.#unanswered < REQUESTS_WAITING_MAX) {
       const { end, result } = this.#frames.take(data, at);
+      this.#comingLength += end - at;
       at = end;
       if (this.#frames.broken !== undefined) at = data.length;
       if (result === undefined) continue;
       if (!isRefusal(result)) held -= result.length;
+      if (this.#isAnsweredBefore(result)) continue;
       this.#waiting.push(result);
       // A rejection is a broken invariant: unhandled, it ends the process.
       if (!this.#running) this.#idle = this.#run();
@@ -103,12 +132,12 @@ export class HintSession implements Requester {
   }
 
   /** At most `lengthMax` bytes of the first reply; none when no request is unanswered. */
-  read(lengthMax: number, caller: Caller): Buffer | Errno | Promise<Buffer | Errno> {
+  read(lengthMax: number, caller: Caller, request = 0): Buffer | Errno | Promise<Buffer | Errno> {
     if (caller.uid !== this.opener.uid) return EPERM;
     if (lengthMax === 0) return NO_BYTES;
-    if (this.#replies.length > 0) return this.#readReply(lengthMax);
+    if (this.#replies.length > 0) return this.#readReply(lengthMax, request);
     if (this.#unanswered > this.#readers.length) {
-      return new Promise((resolve) => this.#readers.push({ lengthMax, resolve }));
+      return new Promise((resolve) => this.#readers.push({ request, lengthMax, resolve }));
     }
     return this.#frames.broken === undefined ? NO_BYTES : EPROTO;
   }
@@ -126,7 +155,7 @@ export class HintSession implements Requester {
     const bytes = decodeIoctl(input);
     if (bytes === "version") return EOPNOTSUPP;
     if (bytes === "length") return EINVAL;
-    return this.#ioctl(bytes);
+    return this.#ioctl(bytes, { by: "request", unique: this.#journal?.unique ?? 0 });
   }
 
   /** The last close(2). */
@@ -154,26 +183,106 @@ export class HintSession implements Requester {
   async #run(): Promise<void> {
     this.#running = true;
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
-      const reply = await this.#reply(next);
+      const index = this.#next++;
+      const bytes = await this.#reply(next, { by: "hint", handle: this.#handle, index });
       if (!isRefusal(next)) this.#requestBytes.give(this.opener.uid, next.length);
-      this.#replies.push(reply);
+      this.#replies.push({ index, bytes });
       // Still running: the count of unanswered requests would be one too high for a reader.
       const reader = this.#readers.shift();
-      if (reader !== undefined) reader.resolve(this.#readReply(reader.lengthMax));
+      if (reader !== undefined) reader.resolve(this.#readReply(reader.lengthMax, reader.request));
     }
     this.#running = false;
     if (this.#closed) this.#end();
   }
 
-  async #reply(request: Frame | Refusal): Promise<Buffer> {
+  async #reply(request: Frame | Refusal, cause: Cause): Promise<Buffer> {
     if (isRefusal(request)) return encodeRefusal(request);
-    const outcome = await perform(this.#context, this, request);
-    return isRefusal(outcome) ? encodeRefusal(outcome) : encodeAnswer(outcome);
+    const before = this.#answerBefore(request, cause);
+    if (before !== undefined) {
+      // What the earlier process had committed it may not have synced.
+      await this.#context.store.durable();
+      return encodeAnswer(before);
+    }
+    const outcome = await perform(this.#context, this.#requesterFor(cause), request);
+    if (isRefusal(outcome)) return encodeRefusal(outcome);
+    if (cause.by === "hint") this.#noteUnits(request, outcome, cause.index);
+    return encodeAnswer(outcome);
   }
 
-  #readReply(lengthMax: number): Buffer {
-    const reply = this.#replies[0] as Buffer;
+  #requesterFor(cause: Cause): Requester {
+    const journal = this.#journal;
+    return {
+      opener: this.opener,
+      units: this.units,
+      commits: (commit, value) =>
+        journal === undefined ? commit() : journal.on(cause, commit, value),
+    };
+  }
+
+  /** What a request answers that an earlier process has carried out. */
+  #answerBefore(request: Frame, cause: Cause): Answer | undefined {
+    if (cause.by === "kernel") return undefined;
+    if (cause.by === "request") {
+      const intent = this.#journal?.executed(cause.unique);
+      return intent && answerOf(request, intent);
+    }
+    const { replies, intents } = this.#inherited ?? {};
+    const intent = intents?.get(cause.index);
+    return replies?.get(cause.index) ?? (intent && answerOf(request, intent));
+  }
+
+  /** A successor must know the units that are held. */
+  #noteUnits({ fields }: Frame, outcome: Answer, index: number): void {
+    const sessions = this.#journal?.sessions;
+    if (sessions === undefined) return;
+    if (fields["op"] === "write") {
+      const { list, last } = this.units.noted(outcome["units"] as readonly string[]);
+      sessions.stored(this.#handle, index, list, last);
+    } else if (fields["op"] === "forget") {
+      sessions.forgot(this.#handle, index, fields["units"] as readonly string[]);
+    }
+  }
+
+  /** Counts a request that has come whole; true when its reply has been read from an earlier process. */
+  #isAnsweredBefore(request: Frame | Refusal): boolean {
+    const noted = this.#journal?.sessions;
+    if (isRefusal(request) && (request.reason === "bodyTooLong" || this.#frames.broken)) {
+      noted?.unfollowable(this.#handle);
+    } else noted?.complete(this.#handle, this.#comingLength);
+    this.#comingLength = 0;
+    if (this.#answeredBefore === 0) return false;
+    this.#answeredBefore--;
+    this.#next++;
+    return true;
+  }
+
+  /** The units that it had in an earlier process. */
+  takeUnits(): void {
+    if (this.#inherited !== undefined) {
+      this.units.restore(this.#inherited, this.#context.now().sec);
+    }
+  }
+
+  /** Takes up what an earlier process has left; its requests that are not answered are carried out. */
+  resume(): void {
+    const inherited = this.#inherited;
+    if (inherited === undefined) return;
+    const { stream, firstInStream, next, reply, bytesRead } = inherited;
+    this.#next = firstInStream;
+    this.#answeredBefore = next - firstInStream;
+    if (reply !== undefined) {
+      this.#replies.push({ index: next - 1, bytes: reply });
+      this.#bytesRead = bytesRead;
+    }
+    for (const bytes of stream) this.write(bytes, this.opener);
+    this.#journal?.sessions.answeredBefore(this.#handle, next);
+  }
+
+  #readReply(lengthMax: number, request: number): Buffer {
+    const { index, bytes: reply } = this.#replies[0] as Reply;
     const bytes = reply.subarray(this.#bytesRead, this.#bytesRead + lengthMax);
+    const noted = this.#journal?.sessions;
+    noted?.read(this.#handle, request, index, reply, this.#bytesRead, bytes.length);
     this.#bytesRead += bytes.length;
     if (this.#bytesRead === reply.length) {
       this.#replies.shift();
@@ -182,10 +291,10 @@ export class HintSession implements Requester {
     return bytes;
   }
 
-  async #ioctl(bytes: Buffer): Promise<IoctlReply> {
+  async #ioctl(bytes: Buffer, cause: Cause): Promise<IoctlReply> {
     const request = readWhole(bytes);
     const fault = isRefusal(request) ? request : fitsIoctl(request);
-    const reply = await this.#reply(fault ?? request);
+    const reply = await this.#reply(fault ?? request, cause);
     if (reply.length <= IOCTL_BYTES_MAX || isRefusal(request)) return encodeIoctl(reply);
     // Only a refusal can be too long, by its path and detail.
     const { ok, error, reason } = JSON.parse(reply.toString()) as Record<string, unknown>;

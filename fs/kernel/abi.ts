@@ -122,6 +122,10 @@ export const FUSE_OPEN_KILL_SUIDGID = 1 << 0;
 export const FUSE_WRITE_KILL_SUIDGID = 1 << 2;
 export const FUSE_LK_FLOCK = 1 << 0;
 export const FUSE_NOTIFY_INVAL_INODE = 2;
+/** Since 7.40: every request that was read and not answered is sent again, with this bit in its number. */
+export const FUSE_NOTIFY_RESEND = 7;
+/** In the upper half of `unique`. */
+export const FUSE_UNIQUE_RESEND_HIGH = 0x8000_0000;
 
 export const inHeader = {
   sizeof: 40,

@@ -14,7 +14,9 @@ import type { HeraldOptions } from "./herald/herald.ts";
 import { DeviceWriter, openReader, readFirst } from "./device.ts";
 import type { DeviceReading } from "./device.ts";
 import { Invalidation, startInvalidationThread } from "./invalidation.ts";
-import { attributesChanged } from "./notification.ts";
+import type { TakeoverJournal } from "../takeover/journal.ts";
+import { InheritedInodes } from "./inherited-inodes.ts";
+import { attributesChanged, sendAgain } from "./notification.ts";
 import { Protocol } from "./protocol.ts";
 
 /** 256 pages: the kernel's limit for an ordinary process (fs.fuse.max_pages_limit). */
@@ -22,7 +24,17 @@ const transferLengthMax = 1024 * 1024;
 /** A WRITE's headers stand before its data; the kernel refuses a read with less room than this needs. */
 const requestLengthMax = transferLengthMax + 8192;
 
+/** What an earlier process has agreed upon with the kernel. */
+export interface TakenOver {
+  readonly minor: number;
+  /** No inode of that time has this number or a greater one. */
+  readonly inoEnd: number;
+}
+
 export interface ConnectionOptions {
+  readonly journal?: TakeoverJournal | undefined;
+  /** For tests: as on a kernel that sends no request again. */
+  readonly withoutResend?: boolean;
   readonly attributeTimeoutSec: number;
   readonly reading: DeviceReading;
 }
@@ -54,8 +66,11 @@ export class Connection implements Invalidator {
         outdate: (ino) => this.#outdate(ino),
         fatal: die,
       },
-      { attributeTimeoutSec, transferLengthMax },
+      { attributeTimeoutSec, transferLengthMax, withoutResend: options.withoutResend ?? false },
+      options.journal,
     );
+    const { session } = this.#protocol;
+    session.onConnected = () => options.journal?.connected(session.minor, session.resends);
   }
 
   /** Answers INIT and goes on to serve requests. Resolves with the reason when it had to refuse or was abandoned. */
@@ -67,8 +82,39 @@ export class Connection implements Invalidator {
       this.#protocol.handle(this.#buffer, length);
       if (session.refusal !== undefined) return session.refusal;
     }
+    this.#startThread();
+    this.#read();
+    return undefined;
+  }
+
+  /** Instead of an INIT, which the kernel sends once: goes on where an earlier process has ended. */
+  inherit({ minor, inoEnd }: TakenOver): void {
+    const { session } = this.#protocol;
+    session.minor = minor;
+    session.resends = true;
+    session.inherited = new InheritedInodes(inoEnd, (ino) => void this.#drop(ino, -1));
+    session.onConnected?.();
+    this.#startThread();
+  }
+
+  /** Requests that the earlier process had read are sent again, before all others. */
+  resume(): void {
+    this.#writer.send([sendAgain()]);
+    this.#read();
+  }
+
+  #startThread(): void {
+    const { session } = this.#protocol;
     const thread = startInvalidationThread(this.descriptor);
-    this.#invalidation = new Invalidation(thread, (ino) => session.knows(ino), die);
+    const onMissing = (ino: number): void => {
+      if (session.inherited?.has(ino) !== true) return;
+      session.inherited.gone(ino);
+      if (!session.knows(ino)) session.forgotten(ino);
+    };
+    this.#invalidation = new Invalidation(thread, (ino) => session.knows(ino), die, onMissing);
+  }
+
+  #read(): void {
     openReader(
       this.#options.reading,
       this.descriptor,
@@ -76,7 +122,6 @@ export class Connection implements Invalidator {
       (length) => this.#protocol.handle(this.#buffer, length),
       () => this.#end(),
     );
-    return undefined;
   }
 
   invalidate(ino: number, offset: number): Promise<void> | undefined {

@@ -14,7 +14,7 @@ export class Interrupts {
 
   /**
    * The request waits from now on. The number is its unique as a plain number: the kernel counts them up from 0,
-   * so 53 bits are enough.
+   * so 53 bits are enough. The bit of one that was sent again is not in it.
    */
   add(unique: number, waiting: Waiting): void {
     this.#waiting.set(unique, waiting);
@@ -41,6 +41,11 @@ export class Interrupts {
   /** The connection is gone: nobody waits any more for what has not been decided yet. */
   interruptAll(): void {
     for (const waiting of this.#waiting.values()) waiting.interrupt?.();
+  }
+
+  /** Numbers of the requests that wait. */
+  get waiting(): Iterable<number> {
+    return this.#waiting.keys();
   }
 
   get waitingCount(): number {

@@ -46,6 +46,8 @@ function withResolvers(): { promise: Promise<void>; resolve: () => void } {
 export class Invalidation {
   readonly #thread: InvalidationThread;
   readonly #knows: (ino: number) => boolean;
+  /** Told of each inode that the kernel says not to have, before `knows` is asked. */
+  readonly #onMissing: (ino: number) => void;
   readonly #exited: Promise<void>;
   #collecting: Batch | undefined;
   /** With the thread, oldest first: it answers in order. */
@@ -59,7 +61,9 @@ export class Invalidation {
     thread: InvalidationThread,
     knows: (ino: number) => boolean,
     onFailure: (error: unknown) => void,
+    onMissing: (ino: number) => void = () => undefined,
   ) {
+    this.#onMissing = onMissing;
     this.#thread = thread;
     this.#knows = knows;
     thread.unref();
@@ -141,6 +145,7 @@ export class Invalidation {
     batch.offsets.clear();
     for (let k = 0; k < missing.length; k += 2) {
       batch.offsets.set(missing[k] as number, missing[k + 1] as number);
+      this.#onMissing(missing[k] as number);
     }
     this.#repeatSoon(batch);
   }

@@ -1,15 +1,17 @@
 /**
  * The kernel binding: mounts Operations through /dev/fuse. It needs root and mount(8), and no native code.
  */
-import { closeSync } from "node:fs";
+import { closeSync, readFileSync, writeSync } from "node:fs";
 import { realpath, stat, statfs } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MountError } from "../mounted.ts";
 import type { Mounted } from "../mounted.ts";
-import type { Operations } from "../operations.ts";
+import type { Invalidator, Operations } from "../operations.ts";
+import type { TakeoverJournal } from "../takeover/journal.ts";
 import { openDevice } from "./device.ts";
 import type { DeviceReading } from "./device.ts";
 import { Connection } from "./connection.ts";
+import type { TakenOver } from "./connection.ts";
 import {
   abortConnection,
   fileSystemType,
@@ -34,8 +36,27 @@ export interface KernelMountOptions {
    * the events. It is told here what goes wrong with that.
    */
   readonly onEventWarning?: (message: string) => void;
+  /** The device is a keeper's, which will start a successor of this process (fs/takeover/). */
+  readonly kept?: KeptMount;
   /** "epoll" falls back to "pool" where Node does not have the means. */
   readonly deviceReading?: DeviceReading;
+}
+
+export interface KeptMount {
+  readonly device: number;
+  readonly journal: TakeoverJournal;
+  /** For tests: as on a kernel that sends no request again. */
+  readonly withoutResend?: boolean;
+}
+
+/** How a mount goes on that an earlier process has made. */
+export interface TakeoverOptions extends KernelMountOptions {
+  readonly kept: KeptMount;
+  readonly earlier: TakenOver;
+  /** Pid of its herald; 0: none. */
+  readonly heraldPid: number;
+  /** Between the moment in which the kernel can be told of changes and the first request. */
+  readonly beforeRequests: (invalidator: Invalidator) => void;
 }
 
 const readAheadKibDefault = 1024;
@@ -57,21 +78,83 @@ export async function mountKernel(
     throw new MountError("NOT_ROOT", "the kernel binding must be mounted by root");
   }
   const directory = await checkMountpoint(mountpoint);
-  const connection = new Connection(tryOpenDevice(), operations, {
-    attributeTimeoutSec: options.attributeTimeoutSec ?? attributeTimeoutSecDefault,
-    reading: options.deviceReading ?? "epoll",
-  });
+  const connection = newConnection(options.kept?.device ?? tryOpenDevice(), operations, options);
   await connect(connection, directory, options);
   const entry = await mountedAt(directory);
   if (entry?.type === fileSystemType) {
-    abortAtExit(entry, directory, connection.closed);
-    const { onEventWarning } = options;
-    if (onEventWarning !== undefined) {
-      const device = deviceNumber(entry);
-      connection.heraldChanges({ directory, device, onWarning: onEventWarning });
-    }
+    attend(connection, entry, directory, options);
     await setReadAhead(entry.device, options.readAheadKib ?? readAheadKibDefault);
   }
+  return mounted(connection, entry, directory);
+}
+
+/**
+ * Goes on with a mount whose server has died: programs that have files open there have waited. Throws MountError when
+ * it is gone by now.
+ */
+export async function takeOverKernel(
+  directory: string,
+  operations: Operations,
+  options: TakeoverOptions,
+): Promise<Mounted> {
+  const connection = newConnection(options.kept.device, operations, options);
+  const entry = await mountedAt(directory);
+  endHerald(options.heraldPid, directory);
+  connection.inherit(options.earlier);
+  // Detached, it is in no table, and programs may still use it.
+  if (entry?.type === fileSystemType) attend(connection, entry, directory, options);
+  options.beforeRequests(connection);
+  connection.resume();
+  return mounted(connection, entry, directory);
+}
+
+function newConnection(
+  device: number,
+  operations: Operations,
+  { attributeTimeoutSec, deviceReading, kept }: KernelMountOptions,
+): Connection {
+  return new Connection(device, operations, {
+    attributeTimeoutSec: attributeTimeoutSec ?? attributeTimeoutSecDefault,
+    reading: deviceReading ?? "epoll",
+    journal: kept?.journal,
+    withoutResend: kept?.withoutResend ?? false,
+  });
+}
+
+function attend(
+  connection: Connection,
+  entry: TableEntry,
+  directory: string,
+  { onEventWarning, kept }: KernelMountOptions,
+): void {
+  abortAtExit(entry, directory, connection.closed, kept !== undefined);
+  if (onEventWarning === undefined) return;
+  connection.heraldChanges({
+    directory,
+    device: deviceNumber(entry),
+    onWarning: onEventWarning,
+    onStarted: (pid) => kept?.journal.heraldStarted(pid),
+  });
+}
+
+/**
+ * The herald of an earlier process does no harm if it never runs again: what it may have sent for is answered like
+ * anybody's request, and it must not write then.
+ */
+function endHerald(pid: number, directory: string): void {
+  try {
+    const line = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+    if (pid > 0 && line.includes(directory)) process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended.
+  }
+}
+
+function mounted(
+  connection: Connection,
+  entry: TableEntry | undefined,
+  directory: string,
+): Mounted {
   return {
     binding: "kernel",
     invalidator: connection,
@@ -164,10 +247,24 @@ async function connect(
  * or one whose invalidation waits for a page. Node joins its threads, so the process would hang, and with it
  * every program that waits for a reply. Aborting sets them free.
  */
-function abortAtExit(entry: TableEntry, directory: string, closed: Promise<void>): void {
+function abortAtExit(
+  entry: TableEntry,
+  directory: string,
+  closed: Promise<void>,
+  isKept: boolean,
+): void {
   const abort = (): void => abortConnection(entry, directory);
   process.once("exit", abort);
-  void closed.then(() => process.off("exit", abort));
+  // A successor goes on with the connection; a signal ends this process without waiting for its threads.
+  const die = (error: unknown): void => {
+    writeSync(2, `${(error as Error).stack ?? String(error)}\n`);
+    process.kill(process.pid, "SIGKILL");
+  };
+  if (isKept) process.once("uncaughtExceptionMonitor", die);
+  void closed.then(() => {
+    process.off("exit", abort);
+    process.off("uncaughtExceptionMonitor", die);
+  });
 }
 
 /** As stat(2) gives it: 8 bits of the minor number, 12 of the major one, the rest of the minor one. */

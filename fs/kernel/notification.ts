@@ -1,5 +1,10 @@
 /** NOTIFY_INVAL_INODE, as bytes: a notification is a reply to no request (unique 0) with its code in place of the error. */
-import { FUSE_NOTIFY_INVAL_INODE, notifyInvalInodeOut, outHeader } from "./abi.ts";
+import {
+  FUSE_NOTIFY_INVAL_INODE,
+  FUSE_NOTIFY_RESEND,
+  notifyInvalInodeOut,
+  outHeader,
+} from "./abi.ts";
 
 const bodyAt = outHeader.sizeof;
 const message = Buffer.alloc(outHeader.sizeof + notifyInvalInodeOut.sizeof);
@@ -11,6 +16,14 @@ export function inodeChanged(ino: number, offset: number): Buffer {
   message.writeBigUInt64LE(BigInt(ino), bodyAt + notifyInvalInodeOut.ino);
   message.writeBigInt64LE(BigInt(offset), bodyAt + notifyInvalInodeOut.off);
   return message;
+}
+
+/** The kernel is to send again what was read and not answered. */
+export function sendAgain(): Buffer {
+  const bytes = Buffer.alloc(outHeader.sizeof);
+  bytes.writeUInt32LE(bytes.length, outHeader.len);
+  bytes.writeInt32LE(FUSE_NOTIFY_RESEND, outHeader.error);
+  return bytes;
 }
 
 export function attributesChanged(ino: number): Buffer {

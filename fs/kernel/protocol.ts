@@ -10,14 +10,17 @@ import { EINVAL, EIO, ENOSYS, EPROTO } from "../../base/errno.ts";
 import type { Errno } from "../../base/errno.ts";
 import type { Operations } from "../operations.ts";
 import { StoreError } from "../store/errors.ts";
-import { interruptIn, opcode } from "./abi.ts";
-import { heraldHandler, heraldNode } from "./herald/requests.ts";
+import type { TakeoverJournal } from "../takeover/journal.ts";
+import { O_APPEND } from "../files/open-flags.ts";
+import { interruptIn, opcode, writeIn } from "./abi.ts";
+import { heraldHandle, heraldHandler, heraldNode } from "./herald/requests.ts";
 import { Interrupts } from "./interrupts.ts";
 import { served } from "./opcodes.ts";
 import { Waiting } from "./outcome.ts";
-import type { Outcome } from "./outcome.ts";
+import type { Handler, Outcome } from "./outcome.ts";
 import { Reply } from "./reply.ts";
 import { Request } from "./request.ts";
+import { executedHandler } from "./requests/executed.ts";
 import { Session } from "./session.ts";
 import type { Invalidate, Outdate, SessionOptions, Settled } from "./session.ts";
 
@@ -25,7 +28,21 @@ import type { Invalidate, Outdate, SessionOptions, Settled } from "./session.ts"
 const errnoMin = -511;
 /** The longest body that is made here (a directory's entries); bytes of files go as they are. */
 const bodyLengthMax = 128 * 1024;
-const word = 0x1_0000_0000;
+
+/** What must not be done twice; of WRITEs those with O_APPEND. */
+const onceOpcodes: ReadonlySet<number> = new Set([
+  opcode.SYMLINK,
+  opcode.MKNOD,
+  opcode.MKDIR,
+  opcode.UNLINK,
+  opcode.RMDIR,
+  opcode.RENAME,
+  opcode.RENAME2,
+  opcode.LINK,
+  opcode.CREATE,
+  opcode.SETXATTR,
+  opcode.REMOVEXATTR,
+]);
 
 export interface ProtocolOutput {
   /**
@@ -47,12 +64,21 @@ export class Protocol {
   readonly #request = new Request();
   readonly #reply = new Reply(bodyLengthMax);
   readonly #interrupts = new Interrupts();
+  readonly #journal: TakeoverJournal | undefined;
+  /** A request has come that no earlier process had: all those that one had were sent again before. */
+  #isCaughtUp = false;
   #ended = false;
 
-  constructor(operations: Operations, output: ProtocolOutput, options: SessionOptions) {
+  constructor(
+    operations: Operations,
+    output: ProtocolOutput,
+    options: SessionOptions,
+    journal?: TakeoverJournal,
+  ) {
     const { invalidate, settled, outdate } = output;
     this.session = new Session(operations, invalidate, settled, outdate, options);
     this.#output = output;
+    this.#journal = journal;
   }
 
   get waitingCount(): number {
@@ -65,7 +91,7 @@ export class Protocol {
     const request = this.#request;
     const state = request.load(bytes, length);
     if (state === "short") return;
-    const { uniqueLow, uniqueHigh } = request;
+    const { uniqueLow, uniqueHigh, unique } = request;
     const entry = served(request.opcode);
     if (entry?.hasReply === false) {
       if (state === "ok" && request.bodyLength >= entry.bodyLengthMin) this.#withoutReply();
@@ -80,11 +106,10 @@ export class Protocol {
       return this.#answer(uniqueLow, uniqueHigh, EPROTO);
     }
     this.#reply.reset();
-    const isHeralds = request.node === heraldNode || request.pid === this.session.herald?.pid;
-    const handler = isHeralds ? heraldHandler(request.opcode) : entry.handler;
+    const handler = this.#isHeralds() ? heraldHandler(request.opcode) : entry.handler;
     let outcome: Outcome;
     try {
-      outcome = handler(this.session, request, this.#reply);
+      outcome = this.#journaled(unique, handler);
     } catch (error) {
       return this.#failed(uniqueLow, uniqueHigh, error);
     }
@@ -104,11 +129,40 @@ export class Protocol {
     }
   }
 
+  /** Also those of an earlier process's herald: none of its bytes may get into a mailbox. */
+  #isHeralds(): boolean {
+    const request = this.#request;
+    if (request.node === heraldNode || request.pid === this.session.herald?.pid) return true;
+    return request.opcode === opcode.WRITE && request.u64(writeIn.fh) === heraldHandle;
+  }
+
+  /** A request whose reply was lost with an earlier process is answered and not carried out again. */
+  #journaled(unique: number, handler: Handler): Outcome {
+    const request = this.#request;
+    const journal = this.#journal;
+    if (journal === undefined) return handler(this.session, request, this.#reply);
+    let isOnce = onceOpcodes.has(request.opcode);
+    if (request.opcode === opcode.WRITE) isOnce = (request.u32(writeIn.flags) & O_APPEND) !== 0;
+    if (request.isAgain && journal.executed(unique) !== undefined) {
+      const executed = executedHandler(request.opcode);
+      if (executed !== undefined) return executed(this.session, request, this.#reply);
+    } else if (!request.isAgain && !this.#isCaughtUp) {
+      this.#isCaughtUp = true;
+      journal.forgetInherited(new Set(this.#interrupts.waiting));
+    }
+    journal.handle(unique, isOnce);
+    try {
+      return handler(this.session, request, this.#reply);
+    } finally {
+      journal.handled();
+    }
+  }
+
   #withoutReply(): void {
     const request = this.#request;
     try {
       if (request.opcode === opcode.INTERRUPT) {
-        this.#interrupts.interrupt(request.u64(interruptIn.unique));
+        this.#interrupts.interrupt(request.uniqueAt(interruptIn.unique));
       } else {
         served(request.opcode)?.handler(this.session, request, this.#reply);
       }
@@ -118,7 +172,7 @@ export class Protocol {
   }
 
   #wait(uniqueLow: number, uniqueHigh: number, waiting: Waiting): void {
-    const unique = uniqueLow + uniqueHigh * word;
+    const { unique } = this.#request;
     const interrupts = this.#interrupts;
     interrupts.add(unique, waiting);
     waiting.encoder.then(
@@ -160,6 +214,7 @@ export class Protocol {
     } else {
       this.session.revokeGrants();
     }
+    this.#journal?.answered(uniqueLow, uniqueHigh);
     for (const { ino, offset } of this.session.takeChanged()) {
       void this.#output.invalidate(ino, offset);
     }

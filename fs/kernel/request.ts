@@ -7,7 +7,7 @@
  * methods here check the variable parts.
  */
 import type { Caller } from "../caller.ts";
-import { inHeader } from "./abi.ts";
+import { FUSE_UNIQUE_RESEND_HIGH, inHeader } from "./abi.ts";
 
 const word = 0x1_0000_0000;
 
@@ -17,6 +17,10 @@ export class Request {
   /** The request's number, in halves: it only travels back into the reply. */
   uniqueLow = 0;
   uniqueHigh = 0;
+  /** The number without the bit of a request that is sent again. */
+  unique = 0;
+  /** The kernel asks again: a process that has died had it. */
+  isAgain = false;
   node = 0;
   #view: DataView = new DataView(new ArrayBuffer(inHeader.sizeof));
   #end = 0;
@@ -35,6 +39,9 @@ export class Request {
     this.opcode = view.getUint32(inHeader.opcode, true);
     this.uniqueLow = view.getUint32(inHeader.unique, true);
     this.uniqueHigh = view.getUint32(inHeader.unique + 4, true);
+    const high = this.uniqueHigh;
+    this.isAgain = high >= FUSE_UNIQUE_RESEND_HIGH;
+    this.unique = this.uniqueLow + (this.isAgain ? high - FUSE_UNIQUE_RESEND_HIGH : high) * word;
     this.node =
       view.getUint32(inHeader.nodeid, true) + view.getUint32(inHeader.nodeid + 4, true) * word;
     this.#end = length - view.getUint16(inHeader.total_extlen, true) * 8;
@@ -70,6 +77,13 @@ export class Request {
     const view = this.#view;
     const low = view.getUint32(inHeader.sizeof + at, true);
     return low + view.getUint32(inHeader.sizeof + at + 4, true) * word;
+  }
+
+  /** The number of another request, without the bit of one that was sent again. */
+  uniqueAt(at: number): number {
+    const view = this.#view;
+    const high = view.getUint32(inHeader.sizeof + at + 4, true);
+    return view.getUint32(inHeader.sizeof + at, true) + (high % FUSE_UNIQUE_RESEND_HIGH) * word;
   }
 
   /** A signed 64-bit number: times before 1970. */

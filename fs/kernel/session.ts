@@ -11,6 +11,7 @@ import { isErrno } from "../../base/errno.ts";
 import type { OpenFile, Operations } from "../operations.ts";
 import { rootNode } from "./abi.ts";
 import type { Herald } from "./herald/herald.ts";
+import type { InheritedInodes } from "./inherited-inodes.ts";
 import { KnownInodes } from "./known-inodes.ts";
 import { OwnWrites } from "./own-writes.ts";
 
@@ -33,6 +34,8 @@ export interface SessionOptions {
   readonly attributeTimeoutSec: number;
   /** Bytes of one READ or WRITE. */
   readonly transferLengthMax: number;
+  /** For tests: as on a kernel that sends no request again. */
+  readonly withoutResend?: boolean;
 }
 
 interface Opened {
@@ -45,6 +48,12 @@ export class Session {
   readonly options: SessionOptions;
   /** The protocol's minor version; 0 until INIT is answered. */
   minor = 0;
+  /** Whether the kernel can be asked to send requests again. */
+  resends = false;
+  /** INIT is understood, its reply follows. */
+  onConnected: (() => void) | undefined;
+  /** Where a mount was taken over: what an earlier process has granted. */
+  inherited: InheritedInodes | undefined;
   /** Why INIT was refused. */
   refusal: string | undefined;
   /** Where watchers are to be told of what hints do; once it is mounted. */
@@ -78,12 +87,12 @@ export class Session {
   }
 
   knows(ino: number): boolean {
-    return ino === rootNode || this.#known.has(ino);
+    return ino === rootNode || this.#known.has(ino) || this.inherited?.has(ino) === true;
   }
 
   /** Since the kernel knows it. */
   wasOpened(ino: number): boolean {
-    return this.#known.isMarked(ino);
+    return this.#known.isMarked(ino) || this.inherited?.has(ino) === true;
   }
 
   get knownCount(): number {
@@ -113,13 +122,20 @@ export class Session {
     this.#grantedDirectories.push(handle);
   }
 
-  openFile(handle: number): OpenFile | undefined {
-    return this.#files.get(handle)?.open;
+  openFile(ino: number, handle: number): OpenFile | undefined {
+    const open = this.#files.get(handle)?.open;
+    if (open !== undefined || this.inherited === undefined) return open;
+    return this.operations.openFile?.(ino, handle);
   }
 
   /** Open files of an inode; one that is mapped into memory counts as open. */
   timesOpen(ino: number): number {
     return this.#openCounts.get(ino) ?? 0;
+  }
+
+  /** Whether there can be more than one; those of an earlier process are not counted. */
+  isOpenTwice(ino: number): boolean {
+    return this.timesOpen(ino) > 1 || this.inherited?.has(ino) === true;
   }
 
   /** The reply is with the kernel: what it granted is the kernel's to take back. */
@@ -140,14 +156,26 @@ export class Session {
   }
 
   forget(ino: number, count: number): void {
-    if (!this.#known.subtract(ino, count)) return;
+    const wasLast = this.#known.subtract(ino, count);
+    // How often an earlier process has named it is not known, so the kernel itself is asked.
+    if (this.inherited?.has(ino) === true) return this.inherited.ask(ino);
+    if (!wasLast) return;
+    this.forgotten(ino);
+  }
+
+  /** The kernel does not know the inode any more. */
+  forgotten(ino: number): void {
     this.ownWrites.forget(ino);
     this.operations.forget(ino);
   }
 
-  /** False when there is no such open file. */
-  release(handle: number): boolean {
+  /** False when there is no such open file. `ino` is needed for one of an earlier process only. */
+  release(handle: number, ino = 0): boolean {
     const opened = this.#files.get(handle);
+    if (opened === undefined && this.inherited !== undefined && ino !== 0) {
+      this.operations.release(ino, handle);
+      return true;
+    }
     if (opened === undefined) return false;
     this.#files.delete(handle);
     const times = this.timesOpen(opened.ino) - 1;
@@ -158,7 +186,7 @@ export class Session {
   }
 
   releaseDirectory(handle: number): boolean {
-    if (!this.#directories.delete(handle)) return false;
+    if (!this.#directories.delete(handle) && this.inherited === undefined) return false;
     this.operations.releaseDirectory(handle);
     return true;
   }

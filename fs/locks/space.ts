@@ -36,6 +36,15 @@ export class LockSpace {
     }
   }
 
+  /** The locks, as requests that set them. */
+  *held(flavor: LockRequest["flavor"]): Generator<LockRequest> {
+    for (const [owner, locks] of this.#owners) {
+      for (const { type, start, end, pid, handle } of locks) {
+        yield { owner, handle, flavor, type, start, end, pid };
+      }
+    }
+  }
+
   isFree(request: LockRequest): boolean {
     return this.conflicts(request).next().done === true;
   }

@@ -48,7 +48,15 @@ export const LOCKS_PER_INODE_MAX = 4096;
 /** Locks held and waited for in all; each takes some 200 bytes. */
 export const LOCKS_MAX = 262_144;
 
+/** Told of each change before anybody is answered. */
+export interface LockObserver {
+  lockSet(ino: number, request: LockRequest): void;
+  lockOwnerDropped(ino: number, owner: bigint): void;
+  lockHandleDropped(ino: number, handle: number): void;
+}
+
 export interface LockTableOptions {
+  readonly observer?: LockObserver | undefined;
   /**
    * The last lock on an inode has gone. Called when the table is consistent and the waiters that could be served
    * have their locks; it may call the table.
@@ -72,6 +80,7 @@ interface InodeLocks {
 
 export class LockTable {
   readonly #onUnlocked: (ino: number) => void;
+  readonly #observer: LockObserver | undefined;
   readonly #locksPerInodeMax: number;
   readonly #locksMax: number;
   readonly #inodes = new Map<number, InodeLocks>();
@@ -80,8 +89,9 @@ export class LockTable {
   /** Locks and waiters of all inodes. */
   #count = 0;
 
-  constructor({ onUnlocked, locksPerInodeMax, locksMax }: LockTableOptions) {
+  constructor({ onUnlocked, observer, locksPerInodeMax, locksMax }: LockTableOptions) {
     this.#onUnlocked = onUnlocked;
+    this.#observer = observer;
     this.#locksPerInodeMax = locksPerInodeMax ?? LOCKS_PER_INODE_MAX;
     this.#locksMax = locksMax ?? LOCKS_MAX;
   }
@@ -186,6 +196,7 @@ export class LockTable {
       if (request.flavor === "posix" && request.owner === owner) this.#remove(inode, waiter, EINTR);
     }
     const dropped = inode.posix.dropOwner(owner);
+    if (dropped > 0) this.#observer?.lockOwnerDropped(ino, owner);
     this.#count -= dropped;
     if (dropped > 0) this.#serve(inode);
     this.#settle(inode, wasLocked);
@@ -200,9 +211,18 @@ export class LockTable {
       if (waiter.request.handle === handle) this.#remove(inode, waiter, EINTR);
     }
     const dropped = inode.posix.dropHandle(handle) + inode.flock.dropHandle(handle);
+    if (dropped > 0) this.#observer?.lockHandleDropped(ino, handle);
     this.#count -= dropped;
     if (dropped > 0) this.#serve(inode);
     this.#settle(inode, wasLocked);
+  }
+
+  /** All locks that are held, as requests that set them. */
+  *held(): Generator<{ readonly ino: number; readonly request: LockRequest }> {
+    for (const [ino, { posix, flock }] of this.#inodes) {
+      for (const request of posix.held("posix")) yield { ino, request };
+      for (const request of flock.held("flock")) yield { ino, request };
+    }
   }
 
   /** Asserts the invariants of the head comment. For tests. */
@@ -237,6 +257,7 @@ export class LockTable {
     const plan = space.plan(request);
     const growth = plan.added.length - plan.removed.length;
     if (growth > 0 && !this.#hasRoom(inode, growth)) return { result: ENOLCK, released: false };
+    if (plan.added.length + plan.removed.length > 0) this.#observer?.lockSet(inode.ino, request);
     space.apply(request.owner, plan);
     this.#count += growth;
     const released =

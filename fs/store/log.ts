@@ -130,6 +130,11 @@ export class Log {
     return { segment: this.#segment, offset: this.#offset };
   }
 
+  /** Behind what is queued too. */
+  get queuedEnd(): LogPosition {
+    return { segment: this.#segment, offset: this.#offset + this.#queuedLength };
+  }
+
   get appended(): number {
     return this.#appended;
   }

@@ -45,6 +45,8 @@ export interface StoreMedium {
 export interface StoreOptions extends StoreMedium {
   /** Make the store if the directory is missing or empty. */
   readonly create?: boolean;
+  /** Units of which no file has a byte stay, until they are dropped: somebody may still name them. */
+  readonly keepUnlinked?: boolean;
   readonly now?: () => Time;
   readonly cacheLimits?: CacheLimits;
   /** Segments are ended at this length (bytes); smaller ones are for tests. */
@@ -178,7 +180,9 @@ async function recover(
     covered = recovered.bytes;
   } else {
     recovered = await replay(state, files, meta?.position, afterSegment);
-    for (const id of state.unlinked) dropUnlinked(state, id);
+    if (options.keepUnlinked !== true) {
+      for (const id of state.unlinked) dropUnlinked(state, id);
+    }
   }
   removeLeftOver(files, state);
   const log = new Log(files, recovered.end, {

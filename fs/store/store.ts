@@ -74,6 +74,14 @@ export interface StoreStatistics {
   readonly indexLagExtents: number;
 }
 
+/** Told of each commit before it is written (fs/takeover/). */
+export interface CommitObserver {
+  /** When the log ends at or behind `end`, the changes are in it. */
+  committing(changes: readonly Change[], end: LogPosition): void;
+  /** The commit that was announced last was not written. */
+  refused(): void;
+}
+
 /** What a check of the whole store looks at (check.ts, tests); nobody else. */
 export interface StoreInternals {
   readonly state: State;
@@ -87,6 +95,7 @@ export class Store {
   readonly recovered: Recovered;
   /** Whether the start made the index anew from the log: it was asked to, or LevelDB could not open it. */
   readonly indexRebuilt: boolean;
+  observer: CommitObserver | undefined;
   readonly #now: () => Time;
   readonly #disk: Disk;
   readonly #lock: number;
@@ -222,6 +231,16 @@ export class Store {
     return found.sort((a, b) => a.id - b.id);
   }
 
+  /** Units that no file has a byte of. */
+  unlinkedUnits(): readonly number[] {
+    return [...this.#state.unlinked];
+  }
+
+  /** No inode that there is has this number or a greater one. */
+  get inoEnd(): number {
+    return this.#state.counters.nextIno;
+  }
+
   orphans(): readonly number[] {
     return [...this.#state.orphans];
   }
@@ -304,7 +323,13 @@ export class Store {
       this.#dropQueued();
       throw error;
     }
-    this.flush(wanted);
+    this.observer?.committing(changes, this.#log.queuedEnd);
+    try {
+      this.flush(wanted);
+    } catch (error) {
+      this.observer?.refused();
+      throw error;
+    }
     this.#dirty = true;
     this.#state.moveTo(place.segment, place.offset);
     this.#apply(changes);

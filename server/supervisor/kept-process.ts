@@ -23,10 +23,12 @@ export interface Keeping {
   /** As the leader of a process group of its own, with a channel. */
   readonly spawn: () => ChildProcess;
   readonly hear: (message: unknown) => Word;
-  /** It ended; called for the last time too. */
-  readonly onEnded: () => void;
+  /** It ended, `servedMs` after it was ready; called for the last time too. */
+  readonly onEnded: (code: number | null, servedMs: number) => void;
   /** It will be started again. */
   readonly onRestart: () => void;
+  /** How long to wait after a life; it counts from the start, or with this one from the moment it was ready. */
+  readonly backOff?: BackOff;
 }
 
 const EXIT_FAILED = 1;
@@ -35,9 +37,10 @@ export class KeptProcess {
   readonly #keeping: Keeping;
   readonly #log: Log;
   readonly #clock: Clock;
-  readonly #backOff = new BackOff();
+  readonly #backOff: BackOff;
   #child: ChildProcess | undefined;
   #startedAt = 0;
+  #readyAt: number | undefined;
   #wanted = true;
   #wasReady = false;
   #cancelRestart: (() => void) | undefined;
@@ -47,6 +50,7 @@ export class KeptProcess {
 
   constructor(keeping: Keeping, log: Log, clock: Clock) {
     this.#keeping = keeping;
+    this.#backOff = keeping.backOff ?? new BackOff();
     this.#log = log;
     this.#clock = clock;
     this.#finished = new Promise((finish) => (this.#finish = finish));
@@ -102,6 +106,7 @@ export class KeptProcess {
 
   #spawn(): void {
     this.#startedAt = this.#clock.now();
+    this.#readyAt = undefined;
     const child = this.#keeping.spawn();
     this.#child = child;
     child.on("message", (message) => this.#heard(this.#keeping.hear(message)));
@@ -118,6 +123,7 @@ export class KeptProcess {
     if (word === undefined) return;
     if (word.kind === "ready") {
       this.#wasReady = true;
+      this.#readyAt = this.#clock.now();
       this.#log.info("ready", { of: this.#keeping.name, child: this.#child?.pid });
       this.#settle?.ready();
       return;
@@ -131,7 +137,8 @@ export class KeptProcess {
     const { name, onEnded, onRestart } = this.#keeping;
     const pid = this.#child?.pid;
     this.#child = undefined;
-    onEnded();
+    const servedMs = this.#readyAt === undefined ? 0 : this.#clock.now() - this.#readyAt;
+    onEnded(code, servedMs);
     if (!this.#wanted || !this.#wasReady) {
       this.#wanted = false;
       this.#settle?.fail(
@@ -140,7 +147,8 @@ export class KeptProcess {
       this.#finish(code === 0);
       return;
     }
-    const livedMs = this.#clock.now() - this.#startedAt;
+    const livedMs =
+      this.#keeping.backOff === undefined ? this.#clock.now() - this.#startedAt : servedMs;
     const delayMs = this.#backOff.delayAfter(livedMs);
     this.#log.error("ended unasked", { of: name, child: pid, how, restartMs: delayMs });
     onRestart();

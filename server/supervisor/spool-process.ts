@@ -1,10 +1,21 @@
-/** The spool is `onespool mount`, which replaces a dead mount by itself and ends when its channel closes. */
+/**
+ * The spool is `onespool mount`, which ends when its channel closes. With the kernel binding the supervisor holds what
+ * keeps its mount up while it is dead (fs/takeover/kept.ts): its successor goes on with that, and programs that have files
+ * open wait for it. One that dies again and again as soon as it has begun is not waited for any longer: programs
+ * get errors, and a new mount is made.
+ */
 import { spawn, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { EXIT_REPLACE, openKept, QUICK_DEATHS_MAX, type Kept } from "../../fs/takeover/kept.ts";
 import type { SpoolConfig } from "../config/config.ts";
+import { BackOff } from "../process/back-off.ts";
 import type { Word } from "./kept-process.ts";
 
 const COMMAND = fileURLToPath(new URL("../../cli/onespool.js", import.meta.url));
+/** Programs wait meanwhile. */
+const DELAY_MS_MIN = 20;
+/** One that has served for so long did not die of what it found when it began. */
+const LIFE_MS_MIN = 500;
 
 /** What `onespool mount` tells its starter. */
 type SpoolMessage =
@@ -16,20 +27,55 @@ export function bindingOf(config: SpoolConfig): "kernel" | "fuse-native" {
   return process.getuid?.() === 0 ? "kernel" : "fuse-native";
 }
 
-/** `deliverUid` is the account of the workers; undefined if they need no leave: they are who serves. */
-export function spawnSpool(config: SpoolConfig, deliverUid: number | undefined): ChildProcess {
-  const { store, mount } = config;
-  const options = deliverUid === undefined ? [] : ["-o", `deliver=${deliverUid}`];
-  const args = ["mount", store, mount, "--binding", bindingOf(config), "--while-connected"];
-  return spawn(process.execPath, [...process.execArgv, COMMAND, ...args, ...options], {
-    // A directory that stays.
-    cwd: "/",
-    detached: true,
-    // Its line is printed by the supervisor.
-    stdio: ["ignore", "ignore", "inherit", "ipc"],
-    // As in the command's first line, which we did not come through.
-    env: { ...process.env, MALLOC_ARENA_MAX: "1" },
-  });
+export class SpoolKeeper {
+  readonly backOff = new BackOff({ delayMsMin: DELAY_MS_MIN, lifeMsMin: LIFE_MS_MIN });
+  #kept: Kept | undefined;
+  #isSuccessor = false;
+  #quickDeaths = 0;
+
+  /** `deliverUid` is the account of the workers; undefined if they need no leave: they are who serves. */
+  spawn(config: SpoolConfig, deliverUid: number | undefined): ChildProcess {
+    const { store, mount } = config;
+    const binding = bindingOf(config);
+    if (binding === "kernel") this.#kept ??= tryOpenKept();
+    const options = deliverUid === undefined ? [] : ["-o", `deliver=${deliverUid}`];
+    if (this.#kept !== undefined) options.push("--kept");
+    if (this.#isSuccessor) options.push("--successor");
+    const args = ["mount", store, mount, "--binding", binding, "--while-connected"];
+    return spawn(process.execPath, [...process.execArgv, COMMAND, ...args, ...options], {
+      // A directory that stays.
+      cwd: "/",
+      detached: true,
+      // Its line is printed by the supervisor.
+      stdio: ["ignore", "ignore", "inherit", "ipc", ...(this.#kept?.descriptors ?? [])],
+      // As in the command's first line, which we did not come through.
+      env: { ...process.env, MALLOC_ARENA_MAX: "1" },
+    });
+  }
+
+  /** It has ended, `servedMs` after it was ready. What it leaves is for a successor, or its mount is gone. */
+  ended(code: number | null, servedMs: number): void {
+    this.#quickDeaths = servedMs < LIFE_MS_MIN ? this.#quickDeaths + 1 : 0;
+    const isOver = code === 0 || code === EXIT_REPLACE || this.#quickDeaths >= QUICK_DEATHS_MAX;
+    if (isOver) this.close();
+    this.#isSuccessor = this.#kept !== undefined;
+  }
+
+  /** The kernel ends the connection when the process has ended too. */
+  close(): void {
+    this.#kept?.close();
+    this.#kept = undefined;
+    this.#quickDeaths = 0;
+  }
+}
+
+/** Without the device the process itself says what is missing. */
+function tryOpenKept(): Kept | undefined {
+  try {
+    return openKept();
+  } catch {
+    return undefined;
+  }
 }
 
 export function hearSpool(message: unknown, onReady: (line: string) => void): Word {

@@ -31,7 +31,7 @@ import { mailboxDirectories } from "./mailbox-directories.ts";
 import { serveMetrics, type MetricsEndpoint } from "./metrics-endpoint.ts";
 import { PendingWatch } from "./pending-watch.ts";
 import { reloaded } from "./reload.ts";
-import { bindingOf, detachMount, hearSpool, spawnSpool } from "./spool-process.ts";
+import { bindingOf, detachMount, hearSpool, SpoolKeeper } from "./spool-process.ts";
 import { StartFailure } from "./start-failure.ts";
 import { notifySystemd } from "./systemd.ts";
 
@@ -82,6 +82,7 @@ class Supervisor {
   readonly #log: Log;
   readonly #counters = new Counters("supervisor");
   readonly #totals = new Totals<"supervisor" | "front">();
+  readonly #spoolKeeper = new SpoolKeeper();
   readonly #spool: KeptProcess;
   readonly #front: KeptProcess;
   /** With what the front has said that it can work; a new front is started with it. */
@@ -113,10 +114,11 @@ class Supervisor {
     this.#spool = new KeptProcess(
       {
         name: "spool",
-        spawn: () => spawnSpool(this.#config.spool, this.#account?.uid),
+        spawn: () => this.#spoolKeeper.spawn(this.#config.spool, this.#account?.uid),
         hear: (message) => hearSpool(message, (line) => (this.#spoolLine = line)),
-        onEnded: () => undefined,
+        onEnded: (code, servedMs) => this.#spoolKeeper.ended(code, servedMs),
         onRestart: () => this.#counters.restarted("spool"),
+        backOff: this.#spoolKeeper.backOff,
       },
       this.#log,
       systemClock,
@@ -349,6 +351,7 @@ class Supervisor {
     this.#front.killGroup();
     await frontEnded;
     const isClean = await this.#closeSpool();
+    this.#spoolKeeper.close();
     this.#metrics?.close();
     this.#log.info("ended", { isClean });
     this.#log.flush();

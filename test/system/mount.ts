@@ -98,8 +98,10 @@ export class ServedMount {
     if (outcome !== "ready") throw new Error(`${outcome}: ${this.#said}`);
   }
 
+  /** The process that serves. With the kernel binding another one, its keeper, has started it. */
   get pid(): number {
-    return this.#server!.pid!;
+    const keeper = this.#server!.pid!;
+    return this.settings.binding === "kernel" ? childOf(keeper) : keeper;
   }
 
   /** What the server wrote to its standard error. */
@@ -112,10 +114,22 @@ export class ServedMount {
     return server !== undefined && server.exitCode === null && server.signalCode === null;
   }
 
-  /** kill -9, without a word to the kernel or the store. The dead mount stays until the next server. */
+  /** kill -9 of all, without a word to the kernel or the store. The dead mount stays until the next server. */
   async kill(): Promise<void> {
+    if (!this.running) return;
+    const serving = this.pid;
+    // The keeper first: it starts no other one.
     this.#server?.kill("SIGKILL");
+    if (serving !== 0 && serving !== this.#server?.pid) killProcess(serving);
     await this.#exited;
+    while (isAlive(serving)) await sleep(5);
+  }
+
+  /** kill -9 of the process that serves, whose keeper starts another one. Resolves when it is dead. */
+  async killServing(): Promise<void> {
+    const serving = this.pid;
+    killProcess(serving);
+    while (isAlive(serving)) await sleep(1);
   }
 
   /** Resolves when the server has ended by itself, and well. */
@@ -164,6 +178,31 @@ export class ServedMount {
     await this.kill();
     detach(this.mountpoint);
     rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** 0: it has none now. */
+function childOf(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").split(" ")[0]);
+  } catch {
+    return 0;
+  }
+}
+
+function killProcess(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has just ended.
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return pid !== 0 && !/\) [ZX] [^)]*$/.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return false;
   }
 }
 

@@ -41,6 +41,7 @@ export interface HeraldOptions {
   /** Of the mount, as stat(2) gives it. */
   readonly device: number;
   readonly onWarning: (message: string) => void;
+  readonly onStarted?: ((pid: number) => void) | undefined;
 }
 
 /** What it needs to know of the kernel's inodes. */
@@ -188,6 +189,8 @@ export class Herald {
     this.#process = child;
     this.#startedMs = now;
     this.pid = child.pid ?? noProcess;
+    // Before it is told to ask for anything.
+    if (child.pid !== undefined) this.#options.onStarted?.(child.pid);
     this.#isAwake = true;
     this.#heardMs = now;
     child.stdin.write("\n");

@@ -36,7 +36,8 @@ import type { Session } from "../session.ts";
 export const heraldFile = "next";
 /** The directory. Inodes and open files have safe integers: this is neither one's number. */
 export const heraldNode = 2 ** 53;
-const handle = 2 ** 53;
+export const heraldHandle = 2 ** 53;
+const handle = heraldHandle;
 
 const epoch = { sec: 0, nsec: 0 };
 const directoryAttributes: Attributes = {

@@ -42,8 +42,11 @@ const wanted =
   initFlag.HANDLE_KILLPRIV_V2 |
   initFlag.INIT_EXT;
 
-/** A shared mmap of a file that is open with O_APPEND (direct I/O). HAS_RESEND belongs here too. */
-const wanted2 = initFlag2.DIRECT_IO_ALLOW_MMAP;
+/**
+ * A shared mmap of a file that is open with O_APPEND (direct I/O); and what a successor of this process needs to take
+ * the mount over.
+ */
+const wanted2 = initFlag2.DIRECT_IO_ALLOW_MMAP | initFlag2.HAS_RESEND;
 
 const pageLength = 4096;
 /** Requests in flight that no program waits for (read-ahead): below this many the kernel does not hold back. */
@@ -70,7 +73,9 @@ export const init: Handler = (session, request, reply) => {
   const { transferLengthMax } = session.options;
   // Without MAX_PAGES the kernel takes 32 pages, whatever max_write says.
   reply.u32(initOut.flags, flags & (extended ? wanted : wanted & ~initFlag.INIT_EXT));
-  reply.u32(initOut.flags2, flags2 & wanted2);
+  const given2 = flags2 & (session.options.withoutResend === true ? ~initFlag2.HAS_RESEND : -1);
+  reply.u32(initOut.flags2, given2 & wanted2);
+  session.resends = (given2 & initFlag2.HAS_RESEND) !== 0;
   reply.u32(initOut.max_readahead, readAheadMax);
   reply.u16(initOut.max_background, backgroundMax);
   reply.u16(initOut.congestion_threshold, (backgroundMax * 3) / 4);
@@ -78,6 +83,7 @@ export const init: Handler = (session, request, reply) => {
   reply.u32(initOut.time_gran, 1);
   reply.u16(initOut.max_pages, Math.ceil(transferLengthMax / pageLength));
   session.minor = Math.min(minor, protocolMinorMax);
+  session.onConnected?.();
   return initOut.sizeof;
 };
 

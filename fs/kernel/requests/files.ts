@@ -99,10 +99,10 @@ export const write: Handler = (session, request, reply) => {
   const isKilling = (request.u32(writeIn.write_flags) & FUSE_WRITE_KILL_SUIDGID) !== 0;
   const flags = request.u32(writeIn.flags);
   const { caller } = request;
-  const file = session.openFile(handle);
+  const file = session.openFile(ino, handle);
   const isDirect = file?.directIo === true && !file.stream;
   const written = session.operations.write({ ino, handle, offset, data, flags }, caller);
-  const isRacing = isDirect && session.timesOpen(ino) > 1;
+  const isRacing = isDirect && session.isOpenTwice(ino);
   return whenDone(isRacing ? dropPages(session, ino, offset, written) : written, (result) => {
     if (isErrno(result)) return result;
     if (isKilling) session.killPrivileges(ino);
@@ -132,7 +132,7 @@ export const flush: Handler = (session, request) =>
 
 /** FUSE_RELEASE_FLOCK_UNLOCK needs no look: a release drops whatever was locked through the handle. */
 export const release: Handler = (session, request) =>
-  session.release(request.u64(releaseIn.fh)) ? 0 : EBADF;
+  session.release(request.u64(releaseIn.fh), request.node) ? 0 : EBADF;
 
 /** FSYNC, FSYNCDIR and SYNCFS. An interrupt changes nothing: the sync is under way. */
 export const fsync: Handler = (session, request) =>

@@ -25,7 +25,11 @@ import { notTrustedSec, settledAttributes } from "./attributes.ts";
 import { encodeOpen } from "./files.ts";
 
 /** The reply names an inode: the kernel knows it from now on. Negative look-ups are errors, which it does not cache. */
-function encodeEntry(session: Session, reply: Reply, result: Attributes | Errno): Errno | number {
+export function encodeEntry(
+  session: Session,
+  reply: Reply,
+  result: Attributes | Errno,
+): Errno | number {
   if (isErrno(result)) return result;
   session.grantInode(result.ino);
   reply.entry(0, result, session.options.attributeTimeoutSec);
@@ -176,7 +180,7 @@ export const tmpfile: Handler = (session, request, reply) => {
   return encodeCreated(session, reply, result);
 };
 
-function encodeCreated(
+export function encodeCreated(
   session: Session,
   reply: Reply,
   result: ReturnType<Session["operations"]["create"]>,

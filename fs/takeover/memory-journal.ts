@@ -1,0 +1,163 @@
+/**
+ * Records that outlive the process that writes them, in two files whose descriptors somebody else holds too. A record
+ * is there as soon as append returns: these are plain writes to memory, which kill -9 does not take back. They do
+ * not survive the machine, and need not: neither does the mount.
+ *
+ *     file   = header (16 bytes: magic, generation, length of the snapshot), snapshot, records since
+ *     record = length of what follows (4 bytes), length of the text (4), text (JSON), bytes
+ *
+ * When the file in use has grown, what still counts is written to the other one, whose header comes last.
+ * Invariant: the file with a whole header and the greater generation has everything; a record at its end that is
+ * cut short was never acted upon.
+ */
+import { fstatSync, ftruncateSync, readSync, writeSync, writevSync } from "node:fs";
+
+const MAGIC = 0x4f53_544a;
+const HEADER_LENGTH = 16;
+/** Written again when it is longer than this and than some times what counted then. */
+const LENGTH_MIN = 1024 * 1024;
+const GROWTH = 4;
+
+export interface JournalRecord {
+  readonly text: Readonly<Record<string, unknown>>;
+  readonly bytes: Buffer | undefined;
+}
+
+interface Active {
+  readonly index: 0 | 1;
+  readonly generation: number;
+  length: number;
+}
+
+export class MemoryJournal {
+  readonly #descriptors: readonly [number, number];
+  #active: Active;
+  #rewriteAt = LENGTH_MIN;
+  #failed = false;
+
+  constructor(descriptors: readonly [number, number]) {
+    this.#descriptors = descriptors;
+    const lengths = descriptors.map((descriptor) => generationOf(descriptor));
+    const index = lengths[1]! > lengths[0]! ? 1 : 0;
+    this.#active = { index, generation: lengths[index]!, length: HEADER_LENGTH };
+  }
+
+  /** What is there; none in a new one. rewrite() comes before the first append. */
+  read(): JournalRecord[] {
+    const { index, generation } = this.#active;
+    if (generation === 0) return [];
+    const descriptor = this.#descriptors[index];
+    const all = Buffer.allocUnsafe(fstatSync(descriptor).size);
+    const length = readSync(descriptor, all, 0, all.length, 0);
+    const records: JournalRecord[] = [];
+    for (let at = HEADER_LENGTH; at + 8 <= length;) {
+      const end = at + 4 + all.readUInt32LE(at);
+      const textEnd = at + 8 + all.readUInt32LE(at + 4);
+      if (end > length || textEnd > end) break;
+      const text = JSON.parse(all.toString("utf8", at + 8, textEnd)) as JournalRecord["text"];
+      records.push({ text, bytes: textEnd === end ? undefined : all.subarray(textEnd, end) });
+      at = end;
+    }
+    return records;
+  }
+
+  /** Whether it is time for rewrite(). */
+  get isLong(): boolean {
+    return this.#active.length > this.#rewriteAt;
+  }
+
+  /** Nothing is kept any more: memory was short. Whoever comes next cannot take over. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  /** Returns where the bytes stand, for readBack(). */
+  append(text: JournalRecord["text"], bytes?: Buffer): number {
+    if (this.#failed) return 0;
+    const head = encodeHead(text, bytes?.length ?? 0);
+    const at = this.#active.length;
+    try {
+      this.#write(this.#active.index, at, bytes === undefined ? [head] : [head, bytes]);
+    } catch (error) {
+      this.#fail(error);
+      return 0;
+    }
+    this.#active.length += head.length + (bytes?.length ?? 0);
+    return at + head.length;
+  }
+
+  /** Bytes of a record that was appended since the last rewrite(). */
+  readBack(at: number, length: number): Buffer {
+    const bytes = Buffer.allocUnsafe(length);
+    if (!this.#failed) readSync(this.#descriptors[this.#active.index], bytes, 0, length, at);
+    return bytes;
+  }
+
+  /** These are all that counts from now on. Returns where the bytes of each record stand. */
+  rewrite(records: Iterable<JournalRecord>): number[] {
+    const index = this.#active.index === 0 ? 1 : 0;
+    const generation = this.#active.generation + 1;
+    const places: number[] = [];
+    let at = HEADER_LENGTH;
+    if (this.#failed) return places;
+    try {
+      ftruncateSync(this.#descriptors[index], 0);
+      for (const { text, bytes } of records) {
+        const head = encodeHead(text, bytes?.length ?? 0);
+        this.#write(index, at, bytes === undefined ? [head] : [head, bytes]);
+        places.push(at + head.length);
+        at += head.length + (bytes?.length ?? 0);
+      }
+      const header = Buffer.alloc(HEADER_LENGTH);
+      header.writeUInt32LE(MAGIC, 0);
+      header.writeUInt32LE(generation, 4);
+      header.writeBigUInt64LE(BigInt(at), 8);
+      this.#write(index, 0, [header]);
+    } catch (error) {
+      this.#fail(error);
+      return places;
+    }
+    this.#active = { index, generation, length: at };
+    this.#rewriteAt = Math.max(LENGTH_MIN, at * GROWTH);
+    return places;
+  }
+
+  #write(index: 0 | 1, at: number, parts: readonly Buffer[]): void {
+    const descriptor = this.#descriptors[index];
+    let length = 0;
+    for (const part of parts) length += part.length;
+    const [first] = parts;
+    const written =
+      parts.length === 1 && first !== undefined
+        ? writeSync(descriptor, first, 0, length, at)
+        : writevSync(descriptor, parts, at);
+    if (written !== length) throw new Error(`${written} of ${length} bytes written`);
+  }
+
+  #fail(error: unknown): void {
+    this.#failed = true;
+    for (const descriptor of this.#descriptors) ftruncateSync(descriptor, 0);
+    process.emitWarning(
+      `open files will not survive the end of this process: ${(error as Error).message}`,
+    );
+  }
+}
+
+/** 0: nothing in it counts. */
+function generationOf(descriptor: number): number {
+  const header = Buffer.alloc(HEADER_LENGTH);
+  const length = readSync(descriptor, header, 0, HEADER_LENGTH, 0);
+  if (length < HEADER_LENGTH || header.readUInt32LE(0) !== MAGIC) return 0;
+  const isWhole = Number(header.readBigUInt64LE(8)) <= fstatSync(descriptor).size;
+  return isWhole ? header.readUInt32LE(4) : 0;
+}
+
+function encodeHead(text: JournalRecord["text"], bytesLength: number): Buffer {
+  const json = JSON.stringify(text);
+  const length = Buffer.byteLength(json);
+  const head = Buffer.allocUnsafe(8 + length);
+  head.writeUInt32LE(4 + length + bytesLength, 0);
+  head.writeUInt32LE(length, 4);
+  head.write(json, 8);
+  return head;
+}
