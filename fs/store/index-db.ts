@@ -3,10 +3,18 @@
  */
 import { ClassicLevel } from "classic-level";
 import * as fs from "node:fs";
+import { rm } from "node:fs/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import { StoreError } from "./errors.ts";
+import { copyIndex } from "./index-copy.ts";
 import { META_KEY } from "./keys.ts";
 import { checkLevelFiles } from "./leveldb/check-files.ts";
-import { indexDirectory, oldIndexDirectory } from "./paths.ts";
+import {
+  goneIndexDirectory,
+  indexDirectory,
+  newIndexDirectory,
+  oldIndexDirectory,
+} from "./paths.ts";
 import type { IndexBatch, IndexRows, KeyRange, StoreIndex } from "./store-index.ts";
 
 const OPTIONS = {
@@ -22,24 +30,79 @@ const CHECKED_BYTES_MAX = 512 * 1024 * 1024;
 
 const ROWS_AT_ONCE = 1_000;
 
+/** Who lists a directory while the index is repaired goes on in the old one for so long. */
+const OLD_ROWS_MS_MAX = 10_000;
+const OLD_ROWS_LOOK_MS = 20;
+
 type Level = ClassicLevel<Buffer, Buffer>;
 
 export class IndexDb implements StoreIndex {
-  readonly #level: Level;
+  readonly #store: string;
+  #level: Level;
+  /** Of the level's directory, if that has another path than the level was opened by. */
+  #directory: number | undefined;
+  /** A write has failed. */
+  #isBroken = false;
+  /** It could not be repaired: that is left to a start. */
+  #isStuck = false;
+  /** Those that are open. */
+  #rows = new Set<IndexRows>();
 
-  private constructor(level: Level) {
+  private constructor(store: string, level: Level) {
+    this.#store = store;
     this.#level = level;
   }
 
   static async open(store: string): Promise<IndexDb> {
+    finishRepair(store);
     IndexDb.#checkFiles(store);
-    const level = new ClassicLevel<Buffer, Buffer>(indexDirectory(store), OPTIONS);
+    return new IndexDb(store, await openLevel(indexDirectory(store)));
+  }
+
+  get isBroken(): boolean {
+    return this.#isBroken;
+  }
+
+  /**
+   * After a write that failed: another LevelDB with the same rows, which can be written, takes the place of this one.
+   * Rows can be read all the time. No write may be under way.
+   */
+  async repair(): Promise<void> {
+    const path = indexDirectory(this.#store);
+    const newPath = newIndexDirectory(this.#store);
+    let directory: number | undefined;
+    let level: Level;
+    if (this.#isStuck) throw new StoreError("STORE_IO", "the index is repaired by the next start");
     try {
-      await level.open();
+      await copyIndex(path, newPath);
+      directory = fs.openSync(newPath, "r");
+      // By its descriptor, for its path is going to change.
+      level = await openLevel(`/proc/self/fd/${directory}`);
     } catch (error) {
-      throw indexError("cannot open the index", error);
+      if (directory !== undefined) fs.closeSync(directory);
+      throw error instanceof StoreError ? error : indexError("cannot copy the index", error);
     }
-    return new IndexDb(level);
+    const [old, oldDirectory, oldRows] = [this.#level, this.#directory, this.#rows];
+    this.#level = level;
+    this.#directory = directory;
+    this.#rows = new Set();
+    const since = performance.now();
+    while (oldRows.size > 0 && performance.now() - since < OLD_ROWS_MS_MAX) {
+      await pause(OLD_ROWS_LOOK_MS);
+    }
+    await old.close();
+    if (oldDirectory !== undefined) fs.closeSync(oldDirectory);
+    const gonePath = goneIndexDirectory(this.#store);
+    try {
+      fs.renameSync(path, gonePath);
+      fs.renameSync(newPath, path);
+      await rm(gonePath, { recursive: true, force: true });
+    } catch (error) {
+      // Nothing was written to the new one, and nothing must be: a start may find the old one.
+      this.#isStuck = true;
+      throw indexError("cannot rename the index", error);
+    }
+    this.#isBroken = false;
   }
 
   /** LevelDB itself would hand out what a damaged block holds, or miss a row that is there. */
@@ -94,6 +157,7 @@ export class IndexDb implements StoreIndex {
         try {
           await batch.write({ sync: true });
         } catch (error) {
+          this.#isBroken = true;
           throw indexError("cannot write the index", error);
         }
       },
@@ -101,7 +165,10 @@ export class IndexDb implements StoreIndex {
   }
 
   rows(range: KeyRange): IndexRows {
-    return new LevelRows(this.#level.iterator(range));
+    const all = this.#rows;
+    const rows = new LevelRows(this.#level.iterator(range), () => all.delete(rows));
+    all.add(rows);
+    return rows;
   }
 
   async each(range: KeyRange, visit: (key: Buffer, value: Buffer) => void): Promise<void> {
@@ -119,6 +186,7 @@ export class IndexDb implements StoreIndex {
 
   async close(): Promise<void> {
     await this.#level.close();
+    if (this.#directory !== undefined) fs.closeSync(this.#directory);
   }
 }
 
@@ -130,8 +198,11 @@ interface LevelIterator {
 class LevelRows implements IndexRows {
   readonly #iterator: LevelIterator;
 
-  constructor(iterator: LevelIterator) {
+  readonly #onClosed: () => void;
+
+  constructor(iterator: LevelIterator, onClosed: () => void) {
     this.#iterator = iterator;
+    this.#onClosed = onClosed;
   }
 
   async next(countMax: number): Promise<[Buffer, Buffer][]> {
@@ -143,8 +214,28 @@ class LevelRows implements IndexRows {
   }
 
   async close(): Promise<void> {
+    this.#onClosed();
     await this.#iterator.close();
   }
+}
+
+async function openLevel(path: string): Promise<Level> {
+  const level = new ClassicLevel<Buffer, Buffer>(path, OPTIONS);
+  try {
+    await level.open();
+  } catch (error) {
+    throw indexError("cannot open the index", error);
+  }
+  return level;
+}
+
+/** A crash may have ended a repair: before it took the old one away, or after. */
+function finishRepair(store: string): void {
+  const [path, newPath] = [indexDirectory(store), newIndexDirectory(store)];
+  fs.rmSync(goneIndexDirectory(store), { recursive: true, force: true });
+  if (!fs.existsSync(newPath)) return;
+  if (fs.existsSync(path)) fs.rmSync(newPath, { recursive: true, force: true });
+  else fs.renameSync(newPath, path);
 }
 
 function indexError(what: string, error: unknown): StoreError {

@@ -15,6 +15,16 @@ export function logDirectory(store: string): string {
   return join(store, LOG_DIRECTORY);
 }
 
+/** An index that is to take the place of one that cannot be written any more (index-copy.ts). */
+export function newIndexDirectory(store: string): string {
+  return join(store, `${INDEX_DIRECTORY}.new`);
+}
+
+/** One that could not be written any more, while it is removed. */
+export function goneIndexDirectory(store: string): string {
+  return join(store, `${INDEX_DIRECTORY}.gone`);
+}
+
 export function indexDirectory(store: string): string {
   return join(store, INDEX_DIRECTORY);
 }

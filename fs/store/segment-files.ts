@@ -132,7 +132,9 @@ export class SegmentFiles {
     try {
       this.#disk.unlink(segmentPath(this.#store, segment));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+        throw storageError(`cannot remove segment ${segment}`, error);
+      }
     }
   }
 

@@ -31,6 +31,9 @@ export interface StoreIndex extends IndexReader {
   /** Calls `visit` for each row of a range; it may take several turns of the event loop. */
   each(range: KeyRange, visit: (key: Buffer, value: Buffer) => void): Promise<void>;
   close(): Promise<void>;
+  /** Whether a write has failed, so that it takes no others before it is repaired. */
+  readonly isBroken?: boolean;
+  repair?(): Promise<void>;
 }
 
 /** Where a store's index is kept. */

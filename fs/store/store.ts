@@ -150,7 +150,9 @@ export class Store {
         this.#dirty = true;
         this.#afterChange();
       },
-      checkpoint: () => this.checkpoint(),
+      checkpoint: async () => {
+        if (this.#hasRoomForCheckpoint()) await this.checkpoint();
+      },
     });
     this.#dirty = opened.recovered.bytes > 0 || opened.recovered.tornBytes > 0;
     this.#syncTimer = setInterval(() => {
@@ -475,6 +477,7 @@ export class Store {
   }
 
   async #writeCheckpoint(): Promise<void> {
+    if (this.#index.isBroken === true) await this.#index.repair?.();
     const start = this.#log.appended;
     this.#dirty = false;
     try {
