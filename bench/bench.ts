@@ -20,6 +20,7 @@ import { smtpBounceRows } from "./rows/smtp-bounce.ts";
 import { smtpIdleRow } from "./rows/smtp-idle.ts";
 import { smtpMessageRows } from "./rows/smtp-messages.ts";
 import { smtpWrittenRow } from "./rows/smtp-written.ts";
+import { storeRow } from "./rows/store.ts";
 import { writtenRow } from "./rows/written.ts";
 import { destroyServers } from "./smtp/server-process.ts";
 import { destroyAll } from "./spool-process.ts";
@@ -39,6 +40,7 @@ const ROWS: readonly Row[] = [
   appendRow,
   memoryRow,
   requestsRow,
+  storeRow,
   imapRow,
   ...smtpMessageRows,
   smtpWrittenRow,

@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 
 export const HELP = `usage: bench [--dir DIRECTORY] [--only ROW[,ROW...]] [--runs N] [--quick] [--seed N]
              [--binding kernel|fuse-native|auto] [--json FILE] [--keep] [--list]
+             [--store-gigabytes N]
 
   --dir DIRECTORY  where the store and the plain directory are put, side by side
                    (default: a temporary directory under the current one)
@@ -10,6 +11,7 @@ export const HELP = `usage: bench [--dir DIRECTORY] [--only ROW[,ROW...]] [--run
   --runs N         measurements of each side, in turn (default 3)
   --quick          small sizes: shows that the bench works, says nothing about speed
   --seed N         of the draw of recipients (printed; default: drawn)
+  --store-gigabytes N  length of the log of the row "store" (default 1; 10 takes 11 GB and some minutes)
   --json FILE      all figures, each measurement included
   --keep           leave the stores behind
 `;
@@ -42,6 +44,10 @@ export interface Sizes {
   /** Of one measurement: messages with 1 recipient; with more of them it is fewer messages. */
   readonly smtpMessages: number;
   readonly smtpWrittenMessages: number;
+  /** Length of the log that is proven and read again, and what a start after a death has to read of it. */
+  readonly storeBytes: number;
+  readonly storeLagBytes: number;
+  readonly storeMailboxes: number;
 }
 
 const FULL: Sizes = {
@@ -67,6 +73,9 @@ const FULL: Sizes = {
   smtpMessageBytes: 4096,
   smtpMessages: 8000,
   smtpWrittenMessages: 8000,
+  storeBytes: 1_000_000_000,
+  storeLagBytes: 60_000_000,
+  storeMailboxes: 10_000,
 };
 
 const QUICK: Sizes = {
@@ -81,6 +90,9 @@ const QUICK: Sizes = {
   imapMessages: 500,
   smtpIdleConnections: 500,
   smtpMessages: 400,
+  storeBytes: 50_000_000,
+  storeLagBytes: 10_000_000,
+  storeMailboxes: 500,
   smtpWrittenMessages: 400,
 };
 
@@ -109,12 +121,15 @@ export function parseOptions(argv: readonly string[]): Options {
       quick: { type: "boolean", default: false },
       seed: { type: "string" },
       binding: { type: "string" },
+      "store-gigabytes": { type: "string" },
       json: { type: "string" },
       keep: { type: "boolean", default: false },
       list: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   });
+  const gigabytes = values["store-gigabytes"];
+  const sizes = values.quick ? QUICK : FULL;
   const binding = values.binding ?? (process.getuid?.() === 0 ? "kernel" : "auto");
   return {
     directory: values.dir,
@@ -127,7 +142,10 @@ export function parseOptions(argv: readonly string[]): Options {
     keep: values.keep,
     list: values.list,
     help: values.help,
-    sizes: values.quick ? QUICK : FULL,
+    sizes:
+      gigabytes === undefined
+        ? sizes
+        : { ...sizes, storeBytes: whole("--store-gigabytes", gigabytes, 1) * 1_000_000_000 },
   };
 }
 

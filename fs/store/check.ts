@@ -25,6 +25,7 @@ import { checkLevelFiles } from "./leveldb/check-files.ts";
 import { indexDirectory } from "./paths.ts";
 import { SegmentFiles } from "./segment-files.ts";
 import { systemDisk } from "./system-disk.ts";
+import type { Inode } from "./inode.ts";
 import { isOffcut } from "./inode.ts";
 import { cookieKey, firstNumber, kindRange, secondNumber } from "./keys.ts";
 import type { StoreMedium } from "./opening.ts";
@@ -32,6 +33,7 @@ import type { ScannedLog } from "./log-scan.ts";
 import { scanLog } from "./log-scan.ts";
 import type { PlacedBytes } from "./lost-bytes.ts";
 import { lostBytesOf, withLostBytes, withMissing } from "./lost-bytes.ts";
+import { ReferenceSums } from "./reference-sums.ts";
 import { addReferences, bytesReferenced, unreferenced } from "./references.ts";
 import type { ScannedFrame } from "./segment-scan.ts";
 import type { StoreInternals } from "./store.ts";
@@ -42,7 +44,7 @@ import { decodeUnit } from "./unit.ts";
 /** Problems that are described in full; the rest is counted. */
 const PROBLEMS_MAX = 100;
 /** Units whose references are counted in one pass over the extents: bounds the memory. */
-const UNITS_PER_PASS = 500_000;
+const UNITS_PER_PASS = 8_000_000;
 
 export interface CheckOptions extends StoreMedium {
   readonly rebuildIndex?: boolean;
@@ -181,6 +183,12 @@ function placeOf(segment: number, offset: number): number {
   return segment * 0x1_0000_0000 + offset;
 }
 
+function addTo(sums: ReferenceSums, extents: readonly Extent[]): void {
+  for (const { unit, offset, length } of extents) {
+    if (unit !== 0) sums.found(unit, offset, length);
+  }
+}
+
 class Check {
   readonly #store: StoreInternals;
   readonly #progress: (stage: string, part: number) => void;
@@ -311,33 +319,60 @@ class Check {
     for (const found of this.#damage) this.#problem(describeDamage(found));
   }
 
-  /** Trees, and references counted again in passes over all extents, some units each. */
+  /** Trees, and references added up again in passes over all extents, some units each. */
   async #checkInodes(): Promise<void> {
     const last = this.#store.state.counters.nextUnit;
-    for (let from = 1; from < last; from += UNITS_PER_PASS) {
-      const counted = await this.#countReferences(from, from + UNITS_PER_PASS, from === 1);
+    for (let from = 1; from === 1 || from < last; from += UNITS_PER_PASS) {
+      const to = Math.min(last, from + UNITS_PER_PASS);
+      const sums = new ReferenceSums(from, to);
       await this.#each("u", (key, value) => {
         const id = firstNumber(key);
-        if (id < from || id >= from + UNITS_PER_PASS) return;
-        const unit = decodeUnit(id, new ByteReader(value));
-        const runs = counted.get(id) ?? unreferenced(unit.length);
-        if (runs.join(" ") !== unit.runs.join(" ")) {
-          this.#problem(`unit ${id} has references ${unit.runs.join(" ")}, not ${runs.join(" ")}`);
-        }
+        if (id >= from && id < to) sums.expect(id, decodeUnit(id, new ByteReader(value)).runs);
       });
+      const isFirst = from === 1;
+      if (isFirst) await this.#checkFiles(sums, last);
+      else await this.#eachFile((extents) => addTo(sums, extents));
+      const differing = sums.differing(PROBLEMS_MAX + 1);
+      if (differing.size > 0) await this.#describeReferences(differing);
     }
-    if (last === 1) await this.#countReferences(1, 1, true);
   }
 
-  async #countReferences(from: number, to: number, first: boolean): Promise<Map<number, number[]>> {
+  /** With what there is to be looked at in each file once. */
+  async #checkFiles(sums: ReferenceSums, nextUnit: number): Promise<void> {
     const { state } = this.#store;
-    const counted = new Map<number, number[]>();
     let logical = 0n;
     let directories = 0;
     let files = 0;
-    const count = (extents: readonly Extent[], of: string): void => {
+    await this.#eachFile((extents, of, inode) => {
+      addTo(sums, extents);
+      for (const { unit } of extents) {
+        if (unit >= nextUnit)
+          this.#problem(`${of} has an extent of unit ${unit}, which is not there`);
+      }
+      if (inode === undefined) return;
+      this.#inodes++;
+      this.#extents += extents.length;
+      if (isDirectory(inode.mode)) directories++;
+      else if (!isOffcut(inode.mode)) files++;
+      if (isRegular(inode.mode)) logical += BigInt(inode.size);
+      try {
+        inode.tree.check();
+      } catch (error) {
+        this.#problem(`${of}: ${(error as Error).message}`);
+      }
+    });
+    this.#expect("files", files, state.counters.files);
+    this.#expect("directories", directories, state.counters.directories);
+    this.#expect("logical bytes", logical, state.counters.logicalBytes);
+  }
+
+  /** What is wrong with the references of some units, counted one by one. */
+  async #describeReferences(units: ReadonlySet<number>): Promise<void> {
+    const { state } = this.#store;
+    const counted = new Map<number, number[]>();
+    await this.#eachFile((extents, of) => {
       for (const { unit: id, offset, length } of extents) {
-        if (id < from || id >= to) continue;
+        if (!units.has(id)) continue;
         const unit = state.unit(id);
         if (unit === undefined || offset + length > unit.length) {
           this.#problem(`${of} has an extent of unit ${id}, which has no such bytes`);
@@ -346,36 +381,31 @@ class Check {
         const runs = counted.get(id) ?? unreferenced(unit.length);
         counted.set(id, addReferences(runs, offset, length, 1, { live: 0, shared: 0 }));
       }
-    };
-    await this.#each("i", (key) => {
-      const ino = firstNumber(key);
-      const inode = state.inode(ino);
-      if (inode === undefined) return;
-      const extents = inode.tree.slice(0, inode.size);
-      count(extents, `inode ${ino}`);
-      if (first) {
-        this.#inodes++;
-        this.#extents += extents.length;
-        if (isDirectory(inode.mode)) directories++;
-        else if (!isOffcut(inode.mode)) files++;
-        if (isRegular(inode.mode)) logical += BigInt(inode.size);
-        try {
-          inode.tree.check();
-        } catch (error) {
-          this.#problem(`inode ${ino}: ${(error as Error).message}`);
-        }
+    });
+    for (const id of units) {
+      const unit = state.unit(id);
+      if (unit === undefined) continue;
+      const runs = (counted.get(id) ?? unreferenced(unit.length)).join(" ");
+      if (runs !== unit.runs.join(" ")) {
+        this.#problem(`unit ${id} has references ${unit.runs.join(" ")}, not ${runs}`);
       }
+    }
+  }
+
+  /** All inodes with their extents, and the extents of pending deliveries. */
+  async #eachFile(
+    visit: (extents: readonly Extent[], of: string, inode?: Inode) => void,
+  ): Promise<void> {
+    const { state } = this.#store;
+    await this.#each("i", (key) => {
+      const inode = state.inode(firstNumber(key));
+      if (inode === undefined) return;
+      visit(inode.tree.slice(0, inode.size), `inode ${inode.ino}`, inode);
       if (state.full) state.sweep();
     });
     for (const { change } of state.pending.values()) {
-      count(change.extents, `pending delivery ${change.id}`);
+      visit(change.extents, `pending delivery ${change.id}`);
     }
-    if (first) {
-      this.#expect("files", files, state.counters.files);
-      this.#expect("directories", directories, state.counters.directories);
-      this.#expect("logical bytes", logical, state.counters.logicalBytes);
-    }
-    return counted;
   }
 
   async #checkNames(): Promise<void> {
