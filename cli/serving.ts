@@ -31,8 +31,9 @@ const NATIVE_HANDLE_MAX = 2 ** 31 - 1;
 const HEAP_GROWTH_PERCENT = 40;
 /** After a signal, how long programs may go on using files of a mount that is detached. */
 const BUSY_MS_MAX = 3_000;
-/** The same when the supervisor is gone: who comes next waits for the store. */
-const ORPHAN_BUSY_MS_MAX = 500;
+/** When the supervisor is gone who comes next waits for the store: then only those who hold a lock have so long. */
+const ORPHAN_BUSY_MS_MIN = 500;
+const LOOK_MS = 20;
 /** Until the kernel has told of the end of an aborted mount. */
 const ABORT_MS_MAX = 2_000;
 
@@ -172,7 +173,7 @@ async function unmountFor(signal: string, mounted: Mounted, mountpoint: string):
     await mounted.unmount();
   } catch (error) {
     process.stderr.write(`onespool: ${signal}: ${mountpoint} is in use; detaching it\n`);
-    await detach(mounted, mountpoint, BUSY_MS_MAX, error);
+    await detach(mounted, mountpoint, sleep(BUSY_MS_MAX, undefined, { ref: false }), error);
   }
 }
 
@@ -183,17 +184,25 @@ async function unmountFor(signal: string, mounted: Mounted, mountpoint: string):
 async function detach(
   { closed, abort }: Mounted,
   mountpoint: string,
-  busyMsMax: number,
+  enough: Promise<void>,
   problem?: unknown,
 ): Promise<void> {
   await unmount(mountpoint, true).catch((error: unknown) => {
     process.stderr.write(`onespool: ${mountpoint}: ${reasonOf(problem ?? error)}\n`);
   });
-  const wait = (ms: number) => sleep(ms, true, { ref: false });
-  const isBusy = await Promise.race([closed.then(() => false), wait(busyMsMax)]);
+  const isBusy = await Promise.race([closed.then(() => false), enough.then(() => true)]);
   if (!isBusy || abort === undefined) return;
   abort();
-  await Promise.race([closed, wait(ABORT_MS_MAX)]);
+  await Promise.race([closed, sleep(ABORT_MS_MAX, undefined, { ref: false })]);
+}
+
+/** Who holds a lock may be in the middle of a mailbox that would be left half rewritten. */
+async function unlocked(spool: Spool): Promise<void> {
+  await sleep(ORPHAN_BUSY_MS_MIN, undefined, { ref: false });
+  const deadline = performance.now() + BUSY_MS_MAX - ORPHAN_BUSY_MS_MIN;
+  while (spool.isLocked && performance.now() < deadline) {
+    await sleep(LOOK_MS, undefined, { ref: false });
+  }
 }
 
 /** Ends without a word to the kernel or the store: recovery is made for that. */
@@ -259,7 +268,7 @@ export async function serve(serving: Serving): Promise<number> {
     signalled.then((signal) => {
       const isOrphan = whileConnected && !process.connected;
       return isOrphan
-        ? detach(mounted, mountpoint, ORPHAN_BUSY_MS_MAX)
+        ? detach(mounted, mountpoint, unlocked(spool))
         : unmountFor(signal, mounted, mountpoint);
     }),
     mounted.closed.then(() => {

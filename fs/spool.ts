@@ -114,6 +114,11 @@ export class Spool {
     }
   }
 
+  /** Whether a program holds or waits for a lock: it may be rewriting a mailbox. */
+  get isLocked(): boolean {
+    return this.#locks.size > 0;
+  }
+
   #start(): void {
     this.#files.orphans.dropLeftOver();
     this.#takeover?.journal.begin(this.#journalSource(), new Map(), [], []);

@@ -39,7 +39,11 @@ await t.test("kill -9 at random under full load", options, async (t) => {
   const end = Date.now() + LASTS_MS_MAX;
   for (let round = 0; round < ROUNDS && problems.length === 0; round++) {
     if (round >= ROUNDS_MIN && Date.now() > end) break;
-    const told = await rounds.run(round, randomFrom(seed + round * 7_919));
+    const told = await rounds.run(round, randomFrom(seed + round * 7_919)).catch((error: Error) => {
+      throw new Error(`round ${round}, ${rounds.killed.join()}: ${error.message}`, {
+        cause: error,
+      });
+    });
     const word = `round ${round}: ${told}`;
     if (process.env["ROUNDS"] !== undefined) t.comment(word);
     t.strictSame(problems.slice(0, PROBLEMS_MAX), [], word);

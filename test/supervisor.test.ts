@@ -1,6 +1,7 @@
 import t from "tap";
-import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { constants, existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Config } from "../server/config/config.ts";
 import { defaultConfig } from "../server/config/defaults.ts";
@@ -22,6 +23,9 @@ const program = fileURLToPath(new URL("./supervisor-process.js", import.meta.url
 const FRONT = "supervisor-front";
 const SPOOL = "--while-connected";
 const DRAIN_MS = 60_000;
+/** flock(2) */
+const LOCK_EX = 2;
+const LOCK_UN = 8;
 t.setTimeout(240_000);
 
 function configOf({ directory, store, mount }: Place, changes: Partial<Config> = {}): Config {
@@ -219,6 +223,32 @@ t.test(
     t.notOk(children.some(isRunning), "it has waited for the spool of the one before it");
     await t.rejects(user.call("os.fstatvfs", fd), { code: "ENOTCONN" });
     t.equal(await user.text(`${mount}/mailbox`), "before");
+    next.child.kill("SIGTERM");
+    t.equal(await next.end(), 0);
+  },
+);
+
+t.test(
+  "a program that holds a lock may finish when the supervisor was killed",
+  { skip },
+  async (t) => {
+    const { mount, file, supervised } = begin(t);
+    await supervised.says("ready\n");
+    const user = new Program();
+    t.teardown(() => user.end());
+    await user.writeFile(`${mount}/mailbox`, "before");
+    const fd = await user.open(`${mount}/mailbox`, constants.O_RDWR);
+    await user.call("flock", fd, LOCK_EX);
+    const spool = supervised.childWith(SPOOL);
+    supervised.child.kill("SIGKILL");
+    await until("nothing is mounted", () => !isMounted(mount));
+    await sleep(800);
+    t.ok(isRunning(spool), "it waits for the lock");
+    t.equal(await user.pwrite(fd, "AFTER!", 0), 6);
+    await user.call("flock", fd, LOCK_UN);
+    const next = new Supervised(t, program, [file, String(DRAIN_MS)]);
+    await next.says("ready\n");
+    t.equal(await user.text(`${mount}/mailbox`), "AFTER!");
     next.child.kill("SIGTERM");
     t.equal(await next.end(), 0);
   },

@@ -25,6 +25,8 @@ const IMAP_SESSIONS = IMAP_BOXES.length;
 
 export class Rounds {
   acknowledged = 0;
+  /** What was killed last. */
+  killed: readonly string[] = [];
   readonly #site: KillSite;
   readonly #problems: string[];
   readonly #corpus = new TrafficCorpus();
@@ -57,7 +59,7 @@ export class Rounds {
     const load = this.#load(random, attempts, disturbed, () => isOver);
     writers.go();
     await sleep(between(random, WORK_MS));
-    const killed = await this.#kill(round, random);
+    this.killed = await this.#kill(round, random);
     const from = performance.now();
     await this.#site.back();
     const backMs = Math.round(performance.now() - from);
@@ -78,7 +80,7 @@ export class Rounds {
     const found = await this.#readAsFiles();
     const damaged: string[] = [];
     for (const [name, problems] of imapProblems) {
-      await this.#checkByImap(this.#ledgers.get(name)!, found.get(name)!, problems);
+      await this.#checkMailbox(this.#ledgers.get(name)!, found.get(name)!, problems);
       if (problems.length === 0) continue;
       if (disturbed.has(name)) damaged.push(name);
       else this.#problems.push(...problems);
@@ -86,7 +88,7 @@ export class Rounds {
     for (const name of damaged) await this.#beginAnew(name, found, imapProblems.get(name)!);
     await this.#check(attempts, found, random);
     this.#checkComplaints(isReplaced, damaged);
-    return `${killed.join(", ")}; back in ${backMs} ms; ${attempts.length} attempts, ${disturbed.size} mailboxes cut off, ${damaged.length} damaged`;
+    return `${this.killed.join(", ")}; back in ${backMs} ms; ${attempts.length} attempts, ${disturbed.size} mailboxes cut off, ${damaged.length} damaged`;
   }
 
   summary(): string {
@@ -206,8 +208,19 @@ export class Rounds {
     return found;
   }
 
-  async #checkByImap(ledger: Ledger, asFile: readonly Found[], problems: string[]): Promise<void> {
+  async #checkMailbox(ledger: Ledger, asFile: readonly Found[], problems: string[]): Promise<void> {
     ledger.holds(asFile, "Python");
+    try {
+      await this.#readByImap(ledger, problems);
+    } catch (error) {
+      const { dovecot } = this.#site;
+      const said = dovecot.complaints.filter((line) => line.includes(`(${ledger.name})`));
+      problems.push(`${ledger.name}: ${[String(error), ...said.slice(-5)].join("\n")}`);
+    }
+    ledger.settle(asFile);
+  }
+
+  async #readByImap(ledger: Ledger, problems: string[]): Promise<void> {
     const client = await ImapClient.login(this.#site.dovecot.ports.imap, ledger.name);
     const { untagged } = await client.must("SELECT INBOX");
     const text = untagged.map(({ line }) => line).join("\n");
@@ -225,7 +238,6 @@ export class Rounds {
     const lost = ledger.flagsLost - before;
     if (lost > 0) problems.push(`${ledger.name}: ${lost} flags are lost that were answered`);
     await client.logout();
-    ledger.settle(found);
   }
 
   /** A session was cut off in it with its mount: what is wrong now is only counted. */
