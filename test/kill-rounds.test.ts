@@ -26,6 +26,8 @@ t.setTimeout(TIMEOUT_MS);
 const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
 t.comment(`seed ${seed}: SEED=${seed} ROUNDS=${ROUNDS} node dist/test/kill-rounds.test.js`);
 
+/** In so many there is enough to clean. */
+const CLEANED_ROUNDS = 50;
 /** Of one round; more say nothing new. */
 const PROBLEMS_MAX = 20;
 
@@ -51,7 +53,8 @@ await t.test("kill -9 at random under full load", options, async (t) => {
   t.comment(rounds.summary());
   t.ok(rounds.acknowledged > 0 && site.writers.done > 0, "there was work to lose");
   const removed = site.segmentsRemoved();
-  t.ok(removed > 0, `${removed} segments were cleaned and removed meanwhile`);
+  t.comment(`${removed} segments were cleaned and removed meanwhile`);
+  t.ok(removed > 0 || ROUNDS < CLEANED_ROUNDS, "segments were cleaned meanwhile");
   await finish(t, site);
 });
 

@@ -286,7 +286,7 @@ export class Rounds {
   async #removeSome(found: ReadonlyMap<string, readonly Found[]>, random: Random): Promise<void> {
     const { server, program } = this.#site;
     for (const name of PLAIN_BOXES) {
-      if (found.get(name)!.length === 0 || random() < 0.6) continue;
+      if (found.get(name)!.length === 0 || random() < 0.4) continue;
       const path = `${server.mount}/${name}`;
       if (random() < 0.5) await program.unlink(path);
       else await program.call("os.truncate", path, 0);
