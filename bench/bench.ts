@@ -19,6 +19,7 @@ import { requestsRow } from "./rows/requests.ts";
 import { smtpBounceRows } from "./rows/smtp-bounce.ts";
 import { smtpIdleRow } from "./rows/smtp-idle.ts";
 import { smtpMessageRows } from "./rows/smtp-messages.ts";
+import { smtpReclaimRow } from "./rows/smtp-reclaim.ts";
 import { smtpWrittenRow } from "./rows/smtp-written.ts";
 import { storeRow } from "./rows/store.ts";
 import { writtenRow } from "./rows/written.ts";
@@ -44,6 +45,7 @@ const ROWS: readonly Row[] = [
   imapRow,
   ...smtpMessageRows,
   smtpWrittenRow,
+  smtpReclaimRow,
   ...smtpBounceRows,
   smtpIdleRow,
 ];

@@ -48,6 +48,8 @@ export interface Sizes {
   readonly storeBytes: number;
   readonly storeLagBytes: number;
   readonly storeMailboxes: number;
+  /** Of what is cleaned while mail is delivered; a quarter of it stays. */
+  readonly smtpReclaimBytes: number;
 }
 
 const FULL: Sizes = {
@@ -76,6 +78,7 @@ const FULL: Sizes = {
   storeBytes: 1_000_000_000,
   storeLagBytes: 60_000_000,
   storeMailboxes: 10_000,
+  smtpReclaimBytes: 2 * 1024 * 1024 * 1024,
 };
 
 const QUICK: Sizes = {
@@ -94,6 +97,7 @@ const QUICK: Sizes = {
   storeLagBytes: 10_000_000,
   storeMailboxes: 500,
   smtpWrittenMessages: 400,
+  smtpReclaimBytes: 300 * 1024 * 1024,
 };
 
 export interface Options {

@@ -64,7 +64,8 @@ export interface LogOptions {
 
 interface Waiter {
   readonly upTo: number;
-  readonly isPatient: boolean;
+  /** Waits for a sync that others ask for, so many ms at most; undefined: asks for one at once. */
+  readonly patienceMs: number | undefined;
   resolve(): void;
   reject(error: Error): void;
 }
@@ -250,15 +251,17 @@ export class Log {
   }
 
   /**
-   * Resolves when everything flushed so far is on stable storage. A patient caller has written much, and
-   * is content with a pool thread: others neither wait in this thread for it, nor do their syncs look slow.
+   * Resolves when everything flushed so far is on stable storage. A patient caller has written much: it waits some time for
+   * a sync that others ask for, and is content with a pool thread, so that others neither wait in this
+   * thread for it, nor do their syncs look slow.
    */
-  durable(isPatient = false): Promise<void> {
+  durable(patienceMs?: number): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#synced >= this.#appended) return Promise.resolve();
     const { promise, resolve, reject } = withResolvers();
-    this.#waiters.push({ upTo: this.#appended, isPatient, resolve, reject });
-    this.#startSync();
+    this.#waiters.push({ upTo: this.#appended, patienceMs, resolve, reject });
+    if (patienceMs === undefined || patienceMs === 0) this.#startSync();
+    else setTimeout(() => this.#startSync(), patienceMs);
     return promise;
   }
 
@@ -320,7 +323,7 @@ export class Log {
     const segment = this.#segment;
     const offset = this.#offset;
     const start = performance.now();
-    const isPatient = this.#waiters.every((waiter) => waiter.isPatient);
+    const isPatient = this.#waiters.every(({ patienceMs }) => patienceMs !== undefined);
     const done = (error: StoreError | undefined): void => {
       if (!isPatient) this.#syncMs += (performance.now() - start - this.#syncMs) * NEWEST_WEIGHT;
       this.#syncing = false;
@@ -330,7 +333,8 @@ export class Log {
         this.#settle(upTo);
       } else this.#fail(error);
       if (this.#failure !== undefined) setImmediate(() => this.#goOn());
-      this.#startSync();
+      // The patient ones have asked for a later time.
+      if (this.#waiters.some((waiter) => !waiter.patienceMs)) this.#startSync();
     };
     if (!isPatient) {
       this.#waitersMean += (this.#waiters.length - this.#waitersMean) * NEWEST_WEIGHT;

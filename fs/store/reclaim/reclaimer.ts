@@ -20,8 +20,13 @@ import { chooseVictims } from "./victims.ts";
 /** A step of a cleaning takes about so long, and others get their turn. */
 const STEP_MS = 2;
 /** So much is written between two syncs: what others sync takes no longer for it. */
-const SYNC_BYTES = 1024 * 1024;
+const SYNC_BYTES = 512 * 1024;
+/** While others write, their syncs are waited for so long. */
+const PATIENCE_MS = 50;
 const PAUSE_MS = 5;
+/** While others write, they have so many times the time of a step before the next one; fewer at the bound. */
+const OTHERS_SHARE = 12;
+const OTHERS_SHARE_AT_BOUND = 6;
 const RETRY_MS = 10_000;
 /** A segment of which less is dead is not worth the work. */
 const DEAD_PART_MIN = 0.1;
@@ -67,6 +72,8 @@ export interface ReclaimStatus {
 interface Round {
   readonly pace: Pace | undefined;
   isStopped: boolean;
+  /** In the last turn. */
+  othersWrote?: boolean;
 }
 
 export class Reclaimer {
@@ -93,6 +100,7 @@ export class Reclaimer {
   #bytesFreed = 0;
   #bytesMoved = 0;
   #recordBytes = 0;
+  #stepMs = 0;
   #stepMsMax = 0;
 
   constructor(host: ReclaimHost) {
@@ -269,18 +277,18 @@ export class Reclaimer {
       // Somebody is in the middle of a change: not in this turn.
       if (log.hasQueued) continue;
       // The segment ends with this step's first write, which syncs it in this thread: let little be left for that.
-      if (log.end.offset >= log.segmentLength) await log.durable(true);
+      if (log.end.offset >= log.segmentLength) await log.durable(patience(round));
       if (round.isStopped || log.hasQueued) continue;
       isLeft = this.#step(cleaning, round);
       if (victims.some((victim) => this.#kept.has(victim))) return;
       if (log.appended - synced < SYNC_BYTES) continue;
       synced = log.appended;
-      await log.durable(true);
+      await log.durable(patience(round));
     }
-    await log.durable(true);
+    await log.durable(patience(round));
     if (round.isStopped || this.#keepsSome(cleaning)) return;
     this.#own(() => cleaning.recordRemoval());
-    await log.durable(true);
+    await log.durable(patience(round));
     for (const segment of victims) {
       await nextTurn();
       this.#bytesFreed += this.#length(segment);
@@ -305,7 +313,8 @@ export class Reclaimer {
       this.#keep(segment ?? (cleaning.victims[0] as number), error.message);
       return false;
     } finally {
-      this.#stepMsMax = Math.max(this.#stepMsMax, performance.now() - start);
+      this.#stepMs = performance.now() - start;
+      this.#stepMsMax = Math.max(this.#stepMsMax, this.#stepMs);
       round.pace?.spend(cleaning.scannedBytes + cleaning.unitBytes + cleaning.recordBytes - done);
     }
   }
@@ -336,7 +345,15 @@ export class Reclaimer {
   }
 
   async #turn(round: Round): Promise<void> {
+    const before = this.#host.log.appended - this.#ownBytes;
     await nextTurn();
+    // While others write, whatever the hurry, they have most of the time.
+    if (this.#host.log.appended - this.#ownBytes > before || round.othersWrote) {
+      const isHurried = round.pace === undefined || this.#urgency() >= 1;
+      const share = isHurried ? OTHERS_SHARE_AT_BOUND : OTHERS_SHARE;
+      await pause(this.#stepMs * share, undefined, { ref: round.pace === undefined });
+    }
+    round.othersWrote = this.#host.log.appended - this.#ownBytes > before;
     const { pace } = round;
     if (pace === undefined) return;
     while (!round.isStopped) {
@@ -379,4 +396,8 @@ export class Reclaimer {
     }
     return length;
   }
+}
+
+function patience(round: Round): number {
+  return round.othersWrote === true ? PATIENCE_MS : 0;
 }
