@@ -54,7 +54,7 @@ await t.test("kill -9 at random under full load", options, async (t) => {
   t.ok(rounds.acknowledged > 0 && site.writers.done > 0, "there was work to lose");
   const removed = site.segmentsRemoved();
   t.comment(`${removed} segments were cleaned and removed meanwhile`);
-  t.ok(removed > 0 || ROUNDS < CLEANED_ROUNDS, "segments were cleaned meanwhile");
+  if (ROUNDS >= CLEANED_ROUNDS) t.ok(removed > 0, "segments were cleaned meanwhile");
   await finish(t, site);
 });
 

@@ -53,6 +53,7 @@ export class Rounds {
     const attempts: Attempt[] = [];
     const disturbed = new Set<string>();
     const isSameMount = await this.#site.witness();
+    const brokenBefore = writers.open;
     let isOver = false;
     const imapProblems = new Map(IMAP_BOXES.map((name) => [name, [] as string[]]));
     for (const [name, problems] of imapProblems) this.#ledgers.get(name)!.tellTo(problems);
@@ -67,10 +68,11 @@ export class Rounds {
     isOver = true;
     await writers.stop();
     await load;
-    // Without another mount nobody was disturbed: an error is one then.
+    // A mount that was taken over was not there for a while, and nobody has seen an error.
     const isReplaced = !(await isSameMount());
     if (!isReplaced) {
       for (const name of disturbed) this.#problems.push(`${name}: an IMAP session failed`);
+      if (writers.open > brokenBefore) this.#problems.push("a writer's call failed");
       disturbed.clear();
     }
     const dotlocks = await this.#site.removeDotlocks();
