@@ -13,6 +13,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { EXIT_REPLACE, openKept, QUICK_DEATHS_MAX, type Kept } from "../fs/takeover/kept.ts";
+import { watchStuck } from "../fs/takeover/stuck.ts";
 import { CommandFailure, EXIT_FAILED, reasonOf } from "./failure.ts";
 import type { Message, Started } from "./mount-daemon.ts";
 import { unmount } from "./unmounting.ts";
@@ -37,6 +38,8 @@ interface Death {
   readonly how: string;
   readonly failure: Message | undefined;
   readonly isQuick: boolean;
+  /** Dead, and not gone: its successor must not wait for its locks. */
+  readonly stuckPid: number;
 }
 
 class Keeper {
@@ -69,8 +72,10 @@ class Keeper {
 
   async #keep(): Promise<number> {
     let quickDeaths = 0;
+    let stuckPid = 0;
     for (let isSuccessor = false; ;) {
-      const death = await this.#serve(isSuccessor);
+      const death = await this.#serve(isSuccessor, stuckPid);
+      stuckPid = death.stuckPid;
       const { code, how, failure } = death;
       if (!this.#wasReady) throw startFailure(death);
       if (code === 0) return 0;
@@ -102,9 +107,10 @@ class Keeper {
   }
 
   /** One serving process, from its start to its end. */
-  #serve(isSuccessor: boolean): Promise<Death> {
+  #serve(isSuccessor: boolean, stuckPid: number): Promise<Death> {
     const { args, onReady } = this.#settings;
-    const kept = ["--while-connected", "--kept", ...(isSuccessor ? ["--successor"] : [])];
+    const kept = ["--while-connected", "--kept"];
+    if (isSuccessor) kept.push("--successor", ...(stuckPid === 0 ? [] : [`${stuckPid}`]));
     const child = spawn(
       process.execPath,
       [...process.execArgv, COMMAND, "mount", ...args, ...kept],
@@ -129,11 +135,15 @@ class Keeper {
       this.#wasReady = true;
     });
     return new Promise((resolve) => {
-      const ended = (code: number | null, how: string): void => {
-        this.#child = undefined;
+      const ended = (code: number | null, how: string, stuck = 0): void => {
+        endWatch();
+        if (this.#child === child) this.#child = undefined;
         const isQuick = readyMs === undefined || performance.now() - readyMs < LIFE_MS_MIN;
-        resolve({ code, how, failure, isQuick });
+        resolve({ code, how, failure, isQuick, stuckPid: stuck });
       };
+      const endWatch = watchStuck(child.pid ?? 0, () => {
+        ended(null, "killed, with a thread that waits in the kernel", child.pid);
+      });
       child.once("error", (error) => {
         if (child.pid === undefined) ended(EXIT_FAILED, error.message);
       });

@@ -13,7 +13,8 @@ interface Flags {
   readonly binding: Binding | "auto";
   readonly whileConnected?: boolean;
   readonly kept?: boolean;
-  readonly successor?: boolean;
+  /** With the pid of a predecessor that is dead and not gone. */
+  readonly successor?: true | string;
   readonly daemon?: boolean;
   readonly options: readonly string[];
 }
@@ -53,7 +54,7 @@ async function mount(storeGiven: string, mountpointGiven: string, flags: Flags):
     return keepMount(storeGiven, mountpointGiven, flags);
   }
   const whileConnected = flags.whileConnected === true;
-  const isSuccessor = flags.successor === true;
+  const isSuccessor = flags.successor !== undefined;
   if (whileConnected && !isSuccessor) await orphanEnded(storeGiven);
   const mountpoint = await (isSuccessor
     ? resolveMountpoint(mountpointGiven)
@@ -77,7 +78,7 @@ async function mount(storeGiven: string, mountpointGiven: string, flags: Flags):
       binding,
       options,
       whileConnected,
-      kept: flags.kept === true ? { isSuccessor } : undefined,
+      kept: flags.kept === true ? { isSuccessor, stuckPid: Number(flags.successor) } : undefined,
       onReady,
     }),
   );
@@ -137,7 +138,7 @@ export function mountCommand(): Command {
   const whileConnected = new Option(WHILE_CONNECTED).hideHelp();
   // For a keeper (fs/takeover/kept.ts), which hands over what it holds.
   const kept = new Option("--kept").hideHelp();
-  const successor = new Option("--successor").hideHelp();
+  const successor = new Option("--successor [pid]").hideHelp();
   return new Command("mount")
     .description("serve a store as a directory")
     .argument("<store>", "the directory that holds the store")

@@ -12,6 +12,7 @@ import type { Spool, SpoolOptions } from "../fs/spool.ts";
 import { StoreError } from "../fs/store/errors.ts";
 import type { Store } from "../fs/store/store.ts";
 import { EXIT_REPLACE } from "../fs/takeover/kept.ts";
+import { breakLocks } from "../fs/takeover/stuck.ts";
 import type { Takeover } from "../fs/takeover/start.ts";
 import { EXIT_FAILED, reasonOf } from "./failure.ts";
 import type { MountOptions } from "./mount-options.ts";
@@ -45,6 +46,12 @@ const BUSY_STORE_PAUSE_MS = 10;
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
+export interface Kept {
+  readonly isSuccessor: boolean;
+  /** A predecessor that is dead and not gone. */
+  readonly stuckPid: number;
+}
+
 export interface Serving {
   readonly store: string;
   readonly mountpoint: string;
@@ -53,7 +60,7 @@ export interface Serving {
   /** Ends when the process that started it does. */
   readonly whileConnected: boolean;
   /** Started by a keeper, for the first time or in place of a process that has died. */
-  readonly kept?: { readonly isSuccessor: boolean } | undefined;
+  readonly kept?: Kept | undefined;
   /** Called once, when the mount answers. */
   readonly onReady: (line: string, warnings: readonly string[]) => void;
 }
@@ -259,6 +266,7 @@ export async function serve(serving: Serving): Promise<number> {
   if (kept?.isSuccessor === true && takeover?.inherited?.resends !== true) {
     return replace(mountpoint);
   }
+  if (kept !== undefined && kept.stuckPid > 0) breakLocks(store, kept.stuckPid);
   const spool = await openSpool(serving, takeover);
   // Before the mount: a signal in between would leave one without a server.
   const signalled = listenForSignals(mountpoint);

@@ -130,6 +130,10 @@ export class TestMount {
     });
   }
 
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   async started(): Promise<Answer> {
     return this.#started;
   }

@@ -12,12 +12,11 @@ import t from "tap";
 import { onespool } from "./cli-process.ts";
 import type { TestContext } from "./suite/run.ts";
 import { missingProgram, outputOf, prepared, environmentOf } from "./system/command.ts";
-import { eventually } from "./system/harness.ts";
-import { LockSite, storedBody } from "./system/lock-site.ts";
+import { LockSite } from "./system/lock-site.ts";
 import { MailUsers, type MailUser } from "./system/mail-users.ts";
 import { missingForServer } from "./system/mail-server.ts";
 import { Mutt } from "./system/mutt.ts";
-import { mailText, wholeMails } from "./system/numbered-mail.ts";
+import { mailText } from "./system/numbered-mail.ts";
 import { sourcePath } from "./system/source.ts";
 import { missingForStops, processesOf, StoppedProgram } from "./system/stopped.ts";
 
@@ -277,23 +276,13 @@ await t.test("mail programs", skip === undefined ? {} : { skip }, async (t) => {
     const { box, path } = await newBox();
     const { mutt, program } = await muttHeld(t, path, user);
     const late = await site.deliverUnderLock(t, box);
-    const half = await site.text(box);
     await site.killSpool();
-    t.equal(await site.pending(), late.length);
+    t.equal(await site.pending(), late.length, "its locks hold");
     program.resume();
-    await mutt.shows(/Write failed! +Saved partial mailbox/);
-    await site.nothingPends();
+    await mutt.status({ messages: kept.length + late.length });
+    await site.shows(t, box, [...kept, ...late]);
     t.notOk(await site.root.exists(`${path}.lock`), "mutt has removed its dotlock");
-    await mutt.end();
-    await eventually("it shows", async () => (await site.text(box)).length > half.length);
-    const text = await site.text(box);
-    t.ok(text.startsWith(half), "what mutt had written by then is kept");
-    t.strictSame(wholeMails(text.slice(half.length)), late);
-    t.strictSame(
-      kept.filter((id) => !half.includes(storedBody(id))),
-      [],
-      "of what was not deleted everything is still there",
-    );
+    await mutt.quit();
   });
 
   await t.test("nothing is wrong in the store", async (t) => {

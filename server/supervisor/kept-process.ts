@@ -7,6 +7,7 @@
  * what it was told. `finish` leads out of every state.
  */
 import type { ChildProcess } from "node:child_process";
+import { watchStuck } from "../../fs/takeover/stuck.ts";
 import type { Log } from "../log/log.ts";
 import { BackOff } from "../process/back-off.ts";
 import type { Clock } from "./clock.ts";
@@ -29,6 +30,8 @@ export interface Keeping {
   readonly onRestart: () => void;
   /** How long to wait after a life; it counts from the start, or with this one from the moment it was ready. */
   readonly backOff?: BackOff;
+  /** It was killed and is not gone: a thread waits in the kernel for what only a successor does. */
+  readonly onStuck?: (pid: number) => void;
 }
 
 const EXIT_FAILED = 1;
@@ -109,14 +112,26 @@ export class KeptProcess {
     this.#readyAt = undefined;
     const child = this.#keeping.spawn();
     this.#child = child;
+    const { onStuck } = this.#keeping;
+    if (onStuck !== undefined && child.pid !== undefined) this.#watch(child, child.pid, onStuck);
     child.on("message", (message) => this.#heard(this.#keeping.hear(message)));
     // Not "exit": its last messages may come after that.
     child.once("close", (code, signal) => {
-      if (child.pid !== undefined) this.#ended(signal ?? `exit code ${code}`, code);
+      if (child.pid !== undefined && child === this.#child)
+        this.#ended(signal ?? `exit code ${code}`, code);
     });
     child.once("error", (error) => {
       if (child.pid === undefined) this.#ended(error.message, null);
     });
+  }
+
+  #watch(child: ChildProcess, pid: number, onStuck: (pid: number) => void): void {
+    const endWatch = watchStuck(pid, () => {
+      if (child !== this.#child) return;
+      onStuck(pid);
+      this.#ended("killed, with a thread that waits in the kernel", null);
+    });
+    child.once("close", endWatch);
   }
 
   #heard(word: Word): void {

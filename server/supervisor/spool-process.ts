@@ -32,6 +32,7 @@ export class SpoolKeeper {
   #kept: Kept | undefined;
   #isSuccessor = false;
   #quickDeaths = 0;
+  #stuckPid = 0;
 
   /** `deliverUid` is the account of the workers; undefined if they need no leave: they are who serves. */
   spawn(config: SpoolConfig, deliverUid: number | undefined): ChildProcess {
@@ -41,6 +42,8 @@ export class SpoolKeeper {
     const options = deliverUid === undefined ? [] : ["-o", `deliver=${deliverUid}`];
     if (this.#kept !== undefined) options.push("--kept");
     if (this.#isSuccessor) options.push("--successor");
+    if (this.#isSuccessor && this.#stuckPid !== 0) options.push(`${this.#stuckPid}`);
+    this.#stuckPid = 0;
     const args = ["mount", store, mount, "--binding", binding, "--while-connected"];
     return spawn(process.execPath, [...process.execArgv, COMMAND, ...args, ...options], {
       // A directory that stays.
@@ -51,6 +54,11 @@ export class SpoolKeeper {
       // As in the command's first line, which we did not come through.
       env: { ...process.env, MALLOC_ARENA_MAX: "1" },
     });
+  }
+
+  /** It is dead, and its successor must not wait for its locks. */
+  stuck(pid: number): void {
+    this.#stuckPid = pid;
   }
 
   /** It has ended, `servedMs` after it was ready. What it leaves is for a successor, or its mount is gone. */

@@ -119,6 +119,7 @@ class Supervisor {
         onEnded: (code, servedMs) => this.#spoolKeeper.ended(code, servedMs),
         onRestart: () => this.#counters.restarted("spool"),
         backOff: this.#spoolKeeper.backOff,
+        onStuck: (pid) => this.#spoolKeeper.stuck(pid),
       },
       this.#log,
       systemClock,

@@ -412,6 +412,19 @@ def make_files(directory, prefix, count):
         os.close(os.open(b"%s/%s%05d" % (directory, prefix, number), os.O_WRONLY | os.O_CREAT, 0o666))
 
 
+scanning = []
+
+
+def scan_begin(directory, count):
+    """The first names of a listing that scan_end goes on with."""
+    scanning.append(os.scandir(directory))
+    return [next(scanning[-1]).name for _ in range(count)]
+
+
+def scan_end():
+    return [entry.name for entry in scanning.pop()]
+
+
 def look_at_files(directory, prefix, count):
     for number in range(count):
         path = b"%s/%s%05d" % (directory, prefix, number)
