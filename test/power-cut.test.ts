@@ -118,7 +118,7 @@ for (const workload of workloads) {
       Array.from({ length: SEEDS }, (_, k) => point * 1000 + k);
     const result = await cutEverywhere(workload, {
       choices: (point) => [...CUT_CHOICES, ...seeds(point)],
-      again: (point) => (isLong || point % 3 === 0 ? again(point) : []),
+      again: (point) => (isLong || point % 5 === 0 ? again(point) : []),
     });
     t.comment(
       `${result.points} points, ${result.cuts} cuts, ${result.cutsAgain} cuts of the start after one`,

@@ -5,12 +5,7 @@
 import { ByteReader, MalformedError } from "../../base/bytes.ts";
 import type { Change } from "./change.ts";
 import { decodeChanges } from "./change-codec.ts";
-import {
-  FRAME_HEADER_LENGTH,
-  SEGMENT_HEADER_LENGTH,
-  SEGMENT_LENGTH,
-  ZEROS_AHEAD,
-} from "./format.ts";
+import { FRAME_HEADER_LENGTH, SEGMENT_HEADER_LENGTH } from "./format.ts";
 import { StoreError } from "./errors.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import type { ScannedFrame } from "./segment-scan.ts";
@@ -66,7 +61,9 @@ export async function scanLog(
 ): Promise<ScannedLog> {
   const segments = files.list();
   const damage: LogDamage[] = [];
-  let buffer = Buffer.allocUnsafeSlow(SEGMENT_LENGTH + 2 * ZEROS_AHEAD);
+  // One for all: a new one of 64 MiB for each costs more than what is done with it.
+  const lengthMax = Math.max(0, ...segments.map((segment) => files.length(segment)));
+  let buffer = Buffer.allocUnsafeSlow(lengthMax);
   let bytes = 0;
   for (const [k, segment] of segments.entries()) {
     onProgress(k / segments.length);

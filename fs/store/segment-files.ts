@@ -52,11 +52,20 @@ export class SegmentFiles {
   /** Numbers of the segments that exist, ascending. */
   list(): number[] {
     const numbers: number[] = [];
-    for (const name of this.#disk.list(logDirectory(this.#store))) {
+    for (const name of this.#names()) {
       const number = segmentNumber(name);
       if (number !== undefined) numbers.push(number);
     }
     return numbers.sort((a, b) => a - b);
+  }
+
+  #names(): string[] {
+    const path = logDirectory(this.#store);
+    try {
+      return this.#disk.list(path);
+    } catch (error) {
+      throw storageError(`cannot read the directory ${path}`, error);
+    }
   }
 
   /** This segment's descriptor stays what it is until another one is pinned. */
@@ -86,7 +95,7 @@ export class SegmentFiles {
 
   /** What a crash left of segments that were being made. */
   removeUnfinished(): void {
-    for (const name of this.#disk.list(logDirectory(this.#store))) {
+    for (const name of this.#names()) {
       if (isUnfinishedSegment(name)) this.#removeQuietly(join(logDirectory(this.#store), name));
     }
   }
@@ -129,12 +138,12 @@ export class SegmentFiles {
 
   remove(segment: number): void {
     this.close(segment);
+    const path = segmentPath(this.#store, segment);
     try {
-      this.#disk.unlink(segmentPath(this.#store, segment));
+      this.#disk.unlink(path);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-        throw storageError(`cannot remove segment ${segment}`, error);
-      }
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+      throw storageError(`cannot remove ${path}`, error);
     }
   }
 

@@ -22,6 +22,8 @@ export interface CutPlan {
   readonly choices: (point: number) => readonly CutChoice[];
   /** The choices of which the start afterwards is cut as well, at every point. */
   readonly again?: (point: number) => readonly CutChoice[];
+  /** Whether the index is made anew after each cut; default: after every other one. */
+  readonly rebuilds?: boolean;
 }
 
 export interface CutResult {
@@ -53,7 +55,8 @@ export async function cutEverywhere(workload: Workload, plan: CutPlan): Promise<
       if (only !== undefined && only !== `${place}${choice}`) continue;
       const allowed = life.history.allowed(choice === "killed");
       const after = { machine: machine.restarted(choice), options };
-      await explained(`${place}${choice}`, machine, () => survives(after, allowed, point));
+      const rebuilds = plan.rebuilds ?? point % 2 === 0;
+      await explained(`${place}${choice}`, machine, () => survives(after, allowed, rebuilds));
       result.cuts++;
     }
     for (const choice of plan.again?.(point) ?? []) {
@@ -117,7 +120,7 @@ async function cutsTheStart(name: string, start: CutStart): Promise<number> {
       const full = `${name}>${point}/${choice}`;
       if (only !== undefined && only !== full) continue;
       const after = { machine: machine.restarted(choice), options };
-      await explained(full, machine, () => survives(after, allowed[stage], 2));
+      await explained(full, machine, () => survives(after, allowed[stage], true));
       cuts++;
     }
     if (ended) return cuts;
@@ -174,14 +177,13 @@ async function explained(
 async function survives(
   { machine, options }: After,
   allowed: readonly string[],
-  point: number,
+  rebuilds: boolean,
 ): Promise<void> {
   const { found, probed } = await goOn({ machine, options });
   if (!allowed.includes(found)) throw new Error(difference(found, allowed));
   const next = machine.restarted("dropped");
   await clean(next, false);
-  // Which of the two says it is as good as any, and a rebuild costs time.
-  if (point % 2 === 0) await clean(next, true);
+  if (rebuilds) await clean(next, true);
   const again = await openAgain(next, options);
   const left = await pictureOf(again);
   await again.close();

@@ -12,6 +12,7 @@ import type {
   KeyRange,
   StoreIndex,
 } from "../../fs/store/store-index.ts";
+import { storageError } from "../../fs/store/segment-files.ts";
 import { type SimulatedPower, systemError } from "./simulated-power.ts";
 
 /** Rows by key, in latin1: the order of its code units is that of the bytes. */
@@ -49,7 +50,7 @@ export class SimulatedIndexKind implements IndexKind {
 
   async open(): Promise<StoreIndex> {
     await nextTurn();
-    this.#power.live();
+    live(this.#power);
     if (this.#damaged) throw new StoreError("INDEX_DAMAGED", "cannot open the index: simulated");
     return new SimulatedIndex(this.#power, this);
   }
@@ -74,10 +75,8 @@ export class SimulatedIndexKind implements IndexKind {
     try {
       this.#power.point("index write", "");
     } catch (error) {
-      if (this.#power.off) throw error;
-      this.#writing = undefined;
-      const { code, message } = error as NodeJS.ErrnoException;
-      throw new StoreError(code === "EIO" ? "STORE_IO" : "STORE_FULL", message, { cause: error });
+      if (!this.#power.off) this.#writing = undefined;
+      throw storageError("cannot write the index", error);
     }
     this.#rows = rows;
     this.#writing = undefined;
@@ -144,7 +143,16 @@ class SimulatedIndex implements StoreIndex {
   }
 
   #use(): void {
-    this.#power.live();
+    live(this.#power);
     if (!this.#open) throw systemError("EBADF", "use of the index", "");
+  }
+}
+
+/** Also what an index says of a machine that is off is a StoreError. */
+function live(power: SimulatedPower): void {
+  try {
+    power.live();
+  } catch (error) {
+    throw storageError("cannot use the index", error);
   }
 }
