@@ -110,11 +110,12 @@ export class Files implements Operations {
     this.#context = { store, now, orphans, overwrites, offcuts, nameChanged, hasPendingIn };
   }
 
-  /** Ends what the mount left open. Orphans are dropped at the next start. */
+  /** Ends what the mount left open, inodes without names too. */
   async close(): Promise<void> {
     this.sessions.closeAll();
     await this.#directories.closeAll();
     this.offcuts.endAll();
+    this.orphans.forgetAll();
     await this.orphans.idle();
   }
 

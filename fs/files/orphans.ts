@@ -109,6 +109,11 @@ export class Orphans {
     }
   }
 
+  /** Nobody can come back to any of them: the mount is gone. */
+  forgetAll(): void {
+    for (const ino of this.#waiting.keys()) this.#enqueue(ino);
+  }
+
   /** Whether the inode's bytes are on their way out: it is too late to give it a name. */
   isEnding(ino: number): boolean {
     return this.#queued.has(ino);
