@@ -3,7 +3,7 @@
  * their own, IMAP sessions of a Dovecot. A supervisor that was killed is started again, as the system's service manager would.
  */
 import { spawnSync } from "node:child_process";
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -22,6 +22,8 @@ const command = fileURLToPath(new URL("../../cli/onespool.js", import.meta.url))
 
 export const PLAIN_BOXES = numbered("box", 100);
 export const IMAP_BOXES = numbered("imap", 6);
+/** As long as a session may take that its front has left. */
+const REMAINS_MS_MAX = 35_000;
 const DOTLOCK_MS_MAX = 6_000;
 /** What calls answer on a mount whose server has gone. */
 const GONE = ["ENOTCONN", "ECONNABORTED", "ENODEV"];
@@ -164,10 +166,18 @@ export class KillSite {
     return (await this.program.list(this.server.mount)).filter((name) => name.endsWith(".lock"));
   }
 
-  /** What a server that was ended leaves: processes, mounts, temporary files. */
-  remains(): string[] {
+  /** What a server that was ended leaves: processes, mounts, temporary files. Workers of a killed front end after it. */
+  async remains(): Promise<string[]> {
+    const deadline = Date.now() + REMAINS_MS_MAX;
+    while (this.#remains().length > 0 && Date.now() < deadline) await sleep(100);
+    return this.#remains();
+  }
+
+  #remains(): string[] {
     const { directory } = this.server;
-    const processes = processesWith(directory).filter(isRunning);
+    // Front and workers are not told by their arguments, the herald not by its environment.
+    const all = [...processesWith(directory), ...processesIn(this.server.path("tmp"))];
+    const processes = [...new Set(all)].filter(isRunning);
     const mounts = readMounts().filter(({ mountpoint }) => mountpoint.startsWith(directory));
     return [
       ...processes.map((pid) => `process ${pid}`),
@@ -199,6 +209,19 @@ export class KillSite {
     const { stdout } = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 30_000 });
     return (JSON.parse(stdout) as { pending: number }).pending;
   }
+}
+
+/** Those whose temporary files belong there. */
+function processesIn(temporary: string): number[] {
+  return readdirSync("/proc").flatMap((name) => {
+    try {
+      const environment = /^\d+$/.test(name) ? readFileSync(`/proc/${name}/environ`, "latin1") : "";
+      return environment.split("\0").includes(`TMPDIR=${temporary}`) ? [Number(name)] : [];
+    } catch {
+      // It has ended meanwhile.
+      return [];
+    }
+  });
 }
 
 function kill(pid: number): void {
