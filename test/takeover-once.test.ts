@@ -1,0 +1,311 @@
+/**
+ * A process dies with a request in its hands: right before the commit of the request is written, or right before its
+ * reply. The kernel sends it again, and it has happened once. Without a mount: the store of the dead process is a copy.
+ */
+import { closeSync, cpSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import { CONTROL_INO } from "../fs/files/control.ts";
+import { opcode } from "../fs/kernel/abi.ts";
+import { InheritedInodes } from "../fs/kernel/inherited-inodes.ts";
+import { Protocol } from "../fs/kernel/protocol.ts";
+import { Spool } from "../fs/spool.ts";
+import { StoreError } from "../fs/store/errors.ts";
+import { readInherited } from "../fs/takeover/inherited.ts";
+import { TakeoverJournal } from "../fs/takeover/journal.ts";
+import { MemoryJournal } from "../fs/takeover/memory-journal.ts";
+import type { Answered } from "./kernel-requests.ts";
+import {
+  handleOf,
+  initBody,
+  nodeOf,
+  requestBytes,
+  text,
+  tick,
+  u32,
+  u64,
+} from "./kernel-requests.ts";
+
+const again = 2n ** 63n;
+const O_RDWR = 2;
+const O_APPEND = 0o2000;
+const S_IFREG = 0o100000;
+const RENAME_EXCHANGE = 2;
+const XATTR_CREATE = 1;
+
+type OpcodeName = keyof typeof opcode;
+type Body = readonly Buffer[];
+
+class Killed extends Error {}
+
+/** A serving process, as far as it has no mount. */
+class Life {
+  readonly spool: Spool;
+  readonly #protocol: Protocol;
+  readonly #replies: Answered[] = [];
+  isDying = false;
+  #unique = 0;
+
+  private constructor(spool: Spool, journal: TakeoverJournal) {
+    this.spool = spool;
+    this.#protocol = new Protocol(
+      spool.operations,
+      {
+        send: (parts) => this.#receive(Buffer.concat(parts)),
+        invalidate: () => undefined,
+        settled: () => undefined,
+        outdate: () => undefined,
+        fatal: (error) => {
+          if (!(error instanceof Killed)) throw error;
+        },
+      },
+      { attributeTimeoutSec: 3600, transferLengthMax: 1024 * 1024 },
+      journal,
+    );
+    const { session } = this.#protocol;
+    session.onConnected = () => journal.connected(session.minor, true);
+  }
+
+  static async begin(store: string, files: readonly [number, number]): Promise<Life> {
+    const memory = new MemoryJournal(files);
+    const records = memory.read();
+    const inherited = records.length === 0 ? undefined : readInherited(records);
+    const sec = Math.max(1_800_000_000, (inherited?.handleSec ?? 0) + 1);
+    const journal = new TakeoverJournal(memory, sec);
+    const takeover = { device: -1, journal, inherited };
+    const spool = await Spool.open(store, { create: true, takeover });
+    const life = new Life(spool, journal);
+    const { session } = life.#protocol;
+    if (inherited === undefined) life.ask("INIT", 0, initBody(7, 40));
+    else {
+      session.minor = inherited.minor;
+      session.inherited = new InheritedInodes(spool.store.inoEnd, () => undefined);
+      spool.resume({ invalidate: () => undefined });
+    }
+    return life;
+  }
+
+  ask(name: OpcodeName, node: number, body: Body): Answered {
+    this.send(name, node, body, BigInt((this.#unique += 2)));
+    return this.#replies.at(-1)!;
+  }
+
+  async askSoon(name: OpcodeName, node: number, body: Body, unique: bigint): Promise<Answered> {
+    const before = this.#replies.length;
+    this.send(name, node, body, unique);
+    for (let turn = 0; turn < 1000 && this.#replies.length === before; turn++) await tick();
+    return this.#replies[before]!;
+  }
+
+  send(name: OpcodeName, node: number, body: Body, unique: bigint): void {
+    const bytes = requestBytes(opcode[name], unique, node, body);
+    this.#protocol.handle(bytes, bytes.length);
+  }
+
+  #receive(bytes: Buffer): boolean {
+    if (this.isDying) throw new Killed();
+    const error = bytes.readInt32LE(4);
+    this.#replies.push({ error, unique: bytes.readBigUInt64LE(8), body: bytes.subarray(16) });
+    return true;
+  }
+}
+
+interface Request {
+  readonly name: OpcodeName;
+  readonly node: number;
+  readonly body: Body;
+}
+
+interface Case {
+  readonly prepare: (life: Life) => Request;
+  /** What is there afterwards. */
+  readonly state: (life: Life) => unknown;
+  readonly wanted: unknown;
+}
+
+const creating = (name: string): Body => [
+  u32(O_RDWR),
+  u32(S_IFREG | 0o644),
+  u32(0),
+  u32(0),
+  text(name),
+];
+const create = (life: Life, name: string, content = ""): { ino: number; handle: number } => {
+  const made = life.ask("CREATE", 1, creating(name));
+  const [ino, handle] = [nodeOf(made), handleOf(made, 128)];
+  if (content !== "") life.ask("WRITE", ino, writing(handle, content, 0));
+  return { ino, handle };
+};
+const writing = (handle: number, content: string, flags: number): Body => [
+  u64(handle),
+  u64(0),
+  u32(content.length),
+  u32(0),
+  u64(0),
+  u32(flags),
+  u32(0),
+  Buffer.from(content),
+];
+const names = ({ spool }: Life): string[] =>
+  ["a", "b", "c"].filter((name) => spool.store.lookup(1, name) !== 0);
+const content = ({ spool }: Life, name: string): string =>
+  spool.store.read(spool.store.lookup(1, name), 0, 1000).toString();
+
+const cases: Record<string, Case> = {
+  append: {
+    prepare: (life) => {
+      const { ino, handle } = create(life, "a", "one ");
+      return { name: "WRITE", node: ino, body: writing(handle, "two", O_APPEND) };
+    },
+    state: (life) => content(life, "a"),
+    wanted: "one two",
+  },
+  create: {
+    prepare: () => ({ name: "CREATE", node: 1, body: creating("a") }),
+    state: names,
+    wanted: ["a"],
+  },
+  mknod: {
+    prepare: () => {
+      const body = [u32(S_IFREG | 0o600), u32(0), u32(0), u32(0), text("a")];
+      return { name: "MKNOD", node: 1, body };
+    },
+    state: names,
+    wanted: ["a"],
+  },
+  mkdir: {
+    prepare: () => ({ name: "MKDIR", node: 1, body: [u32(0o755), u32(0), text("a")] }),
+    state: (life) => [names(life), life.spool.store.inode(1)?.nlink],
+    wanted: [["a"], 3],
+  },
+  symlink: {
+    prepare: () => ({ name: "SYMLINK", node: 1, body: [text("a"), text("target")] }),
+    state: names,
+    wanted: ["a"],
+  },
+  link: {
+    prepare: (life) => ({
+      name: "LINK",
+      node: 1,
+      body: [u64(create(life, "a").ino), text("b")],
+    }),
+    state: (life) => [names(life), life.spool.store.inode(life.spool.store.lookup(1, "a"))?.nlink],
+    wanted: [["a", "b"], 2],
+  },
+  unlink: {
+    prepare: (life) => {
+      create(life, "a");
+      create(life, "b");
+      return { name: "UNLINK", node: 1, body: [text("a")] };
+    },
+    state: names,
+    wanted: ["b"],
+  },
+  rmdir: {
+    prepare: (life) => {
+      life.ask("MKDIR", 1, [u32(0o755), u32(0), text("a")]);
+      return { name: "RMDIR", node: 1, body: [text("a")] };
+    },
+    state: (life) => [names(life), life.spool.store.inode(1)?.nlink],
+    wanted: [[], 2],
+  },
+  rename: {
+    prepare: (life) => {
+      create(life, "a", "A");
+      create(life, "b", "B");
+      return { name: "RENAME", node: 1, body: [u64(1), text("a"), text("b")] };
+    },
+    state: (life) => [names(life), content(life, "b")],
+    wanted: [["b"], "A"],
+  },
+  exchange: {
+    prepare: (life) => {
+      create(life, "a", "A");
+      create(life, "b", "B");
+      const body = [u64(1), u32(RENAME_EXCHANGE), u32(0), text("a"), text("b")];
+      return { name: "RENAME2", node: 1, body };
+    },
+    state: (life) => [content(life, "a"), content(life, "b")],
+    wanted: ["B", "A"],
+  },
+  setxattr: {
+    prepare: (life) => {
+      const body = [u32(1), u32(XATTR_CREATE), text("user.x"), Buffer.from("v")];
+      return { name: "SETXATTR", node: create(life, "a").ino, body };
+    },
+    state: names,
+    wanted: ["a"],
+  },
+  deliver: {
+    prepare: (life) => {
+      create(life, "a", "one ");
+      const handle = handleOf(life.ask("OPEN", CONTROL_INO, [u32(O_RDWR), u32(0)]));
+      life.spool.store.commit([
+        { type: "attributes", ino: life.spool.store.lookup(1, "a"), uid: 1001 },
+      ]);
+      const line = JSON.stringify({
+        op: "deliver",
+        shared: [{ bytes: 3 }],
+        to: [{ path: "a" }],
+        bodyBytes: 3,
+      });
+      return { name: "WRITE", node: CONTROL_INO, body: writing(handle, `${line}\ntwo`, 0) };
+    },
+    state: (life) => content(life, "a"),
+    wanted: "one two",
+  },
+};
+
+for (const [what, { prepare, state, wanted }] of Object.entries(cases)) {
+  for (const when of ["before its commit", "before its reply"] as const) {
+    t.test(`${what}: it dies ${when}`, async (t) => {
+      const directory = mkdtempSync(join(tmpdir(), "onespool-once-"));
+      const files = [0, 1].map((k) => openSync(join(directory, `j${k}`), "w+"));
+      const pair = files as unknown as readonly [number, number];
+      const first = await Life.begin(join(directory, "first"), pair);
+      t.teardown(async () => {
+        await first.spool.close();
+        for (const file of files) closeSync(file);
+        rmSync(directory, { recursive: true, force: true });
+      });
+      const { name, node, body } = prepare(first);
+      const { store } = first.spool;
+      const { observer } = store;
+      first.isDying = true;
+      if (when === "before its commit") {
+        store.observer = {
+          committing: (changes, end) => {
+            observer?.committing(changes, end);
+            // Whoever hears of it makes a reply of it, which the dead process does not send.
+            throw new StoreError("STORE_FULL", "killed");
+          },
+          refused: () => undefined,
+        };
+      }
+      try {
+        first.send(name, node, body, 1000n);
+      } catch (error) {
+        if (!(error instanceof Killed)) throw error;
+      }
+      // What the dead process would still do must not be noted: it is over.
+      store.observer = undefined;
+      cpSync(join(directory, "first"), join(directory, "second"), { recursive: true });
+
+      const second = await Life.begin(join(directory, "second"), pair);
+      t.teardown(() => second.spool.close());
+      const reply = await second.askSoon(name, node, body, 1000n + again);
+      t.equal(reply.error, 0);
+      t.equal(reply.unique, 1000n + again, "as the kernel knows it");
+      if (what === "deliver") {
+        const handle = body[0]!.readBigUInt64LE();
+        const reading = [u64(handle), u64(0), u32(1000), u32(0), u64(0), u32(0), u32(0)];
+        const read = await second.askSoon("READ", CONTROL_INO, reading, 1002n);
+        t.same(JSON.parse(read.body.toString()), { ok: true, delivered: 1, pending: 0 });
+        const repeated = await second.askSoon("READ", CONTROL_INO, reading, 1004n);
+        t.equal(repeated.body.length, 0, "one reply");
+      }
+      t.same(state(second), wanted);
+    });
+  }
+}
