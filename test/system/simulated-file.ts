@@ -3,8 +3,8 @@
  * which a power cut chooses.
  *
  * A change is lost whole, or kept whole, or torn: any of its sectors, or only the file's new size, whatever
- * became of the changes before it. A sync makes the changes before it durable; one that fails makes none of them
- * durable, and no later sync does either: Linux counts their pages as clean then.
+ * became of the changes before it. A sync makes the changes before it durable; one that fails makes some of them
+ * durable, and no later sync the others: Linux counts their pages as clean then.
  */
 import type { Random } from "../movers.ts";
 import { part, type Run, SparseBytes } from "./sparse-bytes.ts";
@@ -13,10 +13,9 @@ export const SECTOR = 512;
 /** A long change is torn into no more parts than this. */
 const PARTS_MAX = 64;
 
-type FileChange = { lost: boolean } & (
+type FileChange =
   | { readonly kind: "write"; readonly at: number; readonly run: Run }
-  | { readonly kind: "truncate"; readonly length: number }
-);
+  | { readonly kind: "truncate"; readonly length: number };
 
 /** What becomes of the unsynced changes of a file; "sizes": the file has its last size, and zeros. */
 export type FileFate = "dropped" | "kept" | "sizes" | "torn" | "reordered" | Random;
@@ -26,6 +25,7 @@ export class SimulatedFile {
   #live = new SparseBytes();
   #durable = new SparseBytes();
   #changes: FileChange[] = [];
+  #failures = 1;
 
   get length(): number {
     return this.#live.length;
@@ -38,12 +38,12 @@ export class SimulatedFile {
   /** The run's bytes must not change any more. */
   write(at: number, run: Run): void {
     this.#live.write(at, run);
-    this.#changes.push({ kind: "write", at, run, lost: false });
+    this.#changes.push({ kind: "write", at, run });
   }
 
   truncate(length: number): void {
     this.#live.truncate(length);
-    this.#changes.push({ kind: "truncate", length, lost: false });
+    this.#changes.push({ kind: "truncate", length });
   }
 
   /** What a sync that begins now will make durable. */
@@ -51,14 +51,14 @@ export class SimulatedFile {
     return [...this.#changes];
   }
 
+  /** One that fails has written the one change, half of another, and nothing of a third, by turns. */
   endSync(begun: readonly unknown[], failed: boolean): void {
     for (const change of begun as FileChange[]) {
-      if (failed) change.lost = true;
-      else if (!change.lost) carryOut(this.#durable, change);
+      const fate = failed ? this.#failures++ % 3 : 0;
+      if (fate === 0) carryOut(this.#durable, change);
+      else if (fate === 1) tear(this.#durable, change, undefined);
     }
-    if (!failed) {
-      this.#changes = this.#changes.filter((change) => change.lost || !begun.includes(change));
-    }
+    this.#changes = this.#changes.filter((change) => !begun.includes(change));
   }
 
   /** The file as it is, with what is not durable yet. */
@@ -66,7 +66,7 @@ export class SimulatedFile {
     const copy = new SimulatedFile();
     copy.#live = this.#live.copy();
     copy.#durable = this.#durable.copy();
-    copy.#changes = this.#changes.map((change) => ({ ...change }));
+    copy.#changes = [...this.#changes];
     return copy;
   }
 
