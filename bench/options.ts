@@ -48,7 +48,7 @@ export interface Sizes {
   readonly storeBytes: number;
   readonly storeLagBytes: number;
   readonly storeMailboxes: number;
-  /** Of what is cleaned while mail is delivered; a quarter of it stays. */
+  /** Of what is cleaned while mail is delivered; half of it stays. */
   readonly smtpReclaimBytes: number;
 }
 

@@ -21,7 +21,7 @@ t.setTimeout(isLong ? 3_600_000 : 120_000);
 t.comment(`seed ${seed}: ONESPOOL_SEED=${seed} repeats this run`);
 
 const MAILBOXES = isLong ? 400 : 60;
-const MAILS = isLong ? 60_000 : 5_000;
+const MAILS = isLong ? 60_000 : 3_500;
 const MESSAGES_KEPT = isLong ? 60 : 30;
 const SEGMENT_LENGTH = isLong ? 4 << 20 : 256 << 10;
 const RECIPIENTS = 15;

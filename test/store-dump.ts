@@ -48,6 +48,11 @@ export async function dump(store: Store): Promise<string[]> {
   });
   const uses = [...state.segments.values()].sort((a, b) => a.segment - b.segment);
   for (const use of uses) lines.push(`s ${use.segment} ${use.unitBytes} ${use.liveBytes}`);
+  let extents = 0;
+  await index.each(kindRange("i"), (key) => {
+    extents += state.inode(firstNumber(key))?.tree.count() ?? 0;
+  });
+  lines.push(`extents that are not counted: ${extents - state.counters.extents}`);
   const { logicalBytes, ...counters } = state.counters;
   lines.push(`counters ${logicalBytes} ${JSON.stringify({ ...counters, extents: 0 })}`);
   lines.push(`orphans ${[...state.orphans].sort((a, b) => a - b).join(" ")}`);

@@ -14,6 +14,7 @@ import { applyUnit } from "../apply.ts";
 import type { Change } from "../change.ts";
 import type { Chunks } from "../chunks.ts";
 import { StoreError } from "../errors.ts";
+import { UNIT_LENGTH_MAX } from "../format.ts";
 import { placeOf } from "../place.ts";
 import { referencedParts } from "../references.ts";
 import { segmentSet, union } from "../segment-set.ts";
@@ -44,6 +45,9 @@ export class Cleaning {
   #commit: Iterator<void> | undefined;
   #moves: Move[] = [];
   #movedBytes = 0;
+  /** What the moves were read into, until they are written. */
+  readonly #data = Buffer.allocUnsafeSlow(UNIT_BYTES_AT_ONCE + UNIT_LENGTH_MAX);
+  #dataLength = 0;
   /** Bytes of the victims that were looked at. */
   scannedBytes = 0;
   /** Bytes that were written again. */
@@ -109,7 +113,7 @@ export class Cleaning {
     if (frame === undefined) return false;
     if (frame.kind === "unit") {
       this.#unit(scan, frame);
-      if (this.#movedBytes >= UNIT_BYTES_AT_ONCE) this.#writeUnits();
+      if (this.#dataLength >= UNIT_BYTES_AT_ONCE) this.#writeUnits();
       return true;
     }
     this.#commit = this.#changes(frame.changes, scan.segment, frame.offset);
@@ -141,7 +145,9 @@ export class Cleaning {
     const unit = state.unit(frame.id);
     if (unit?.segment !== scan.segment || unit.position !== frame.position) return;
     const wanted = state.unlinked.has(unit.id) ? [0, unit.length] : referencedParts(unit.runs);
-    const trimmed = trim(unit.chunks, wanted, scan.data(frame.position, frame.dataLength));
+    const data = this.#data.subarray(this.#dataLength, this.#dataLength + frame.dataLength);
+    scan.readData(frame.position, data);
+    const trimmed = trim(unit.chunks, wanted, data);
     if (trimmed === undefined) {
       throw new StoreError(
         "STORE_DAMAGED",
@@ -149,6 +155,7 @@ export class Cleaning {
       );
     }
     this.#moves.push({ id: unit.id, ...trimmed });
+    this.#dataLength += frame.dataLength;
     for (const part of trimmed.parts) this.#movedBytes += part.length;
   }
 
@@ -164,6 +171,7 @@ export class Cleaning {
     this.unitBytes += this.#movedBytes;
     this.#moves = [];
     this.#movedBytes = 0;
+    this.#dataLength = 0;
     const { log, state } = this.#host;
     const moved = moves.map(({ id, chunks, parts }) => {
       const place = log.queueUnit(id, chunks, parts);

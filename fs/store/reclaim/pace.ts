@@ -39,3 +39,13 @@ export class Pace {
     this.#credit -= bytes;
   }
 }
+
+/** While others write, they have so many times the time of a step before the next one: fewer the nearer the bound is. */
+const OTHERS_SHARE_MAX = 12;
+const OTHERS_SHARE_AT_BOUND = 3;
+const OTHERS_SHARE_MIN = 1;
+
+export function othersShare(urgency: number): number {
+  if (urgency > 1) return Math.max(OTHERS_SHARE_MIN, OTHERS_SHARE_AT_BOUND - (urgency - 1) * 4);
+  return OTHERS_SHARE_MAX - (OTHERS_SHARE_MAX - OTHERS_SHARE_AT_BOUND) * Math.max(0, urgency);
+}

@@ -18,7 +18,8 @@ import { changesOf } from "../recovery.ts";
 import type { SegmentFiles } from "../segment-files.ts";
 import { decodeUnitMeta } from "../unit-meta.ts";
 
-const WINDOW_LENGTH = 512 * 1024;
+/** Of what is read at once: a unit whose data is not asked for is passed over. */
+const WINDOW_LENGTH = 64 * 1024;
 
 export type ScannedFrame =
   | {
@@ -34,6 +35,7 @@ export class SegmentScan {
   readonly segment: number;
   readonly length: number;
   readonly #files: SegmentFiles;
+  readonly #scratch = Buffer.allocUnsafeSlow(WINDOW_LENGTH);
   #window: Buffer = Buffer.alloc(0);
   #windowStart = 0;
   #at = SEGMENT_HEADER_LENGTH;
@@ -77,9 +79,15 @@ export class SegmentScan {
     return { kind: "unit", id: decodeUnitMeta(meta).id, position, dataLength };
   }
 
-  /** The bytes of a unit, in memory of their own. */
-  data(position: number, length: number): Buffer {
-    return Buffer.from(this.#bytes(position, length));
+  /** The bytes of a unit, into a buffer. */
+  readData(position: number, into: Buffer): void {
+    const start = position - this.#windowStart;
+    if (start >= 0 && start + into.length <= this.#window.length) {
+      this.#window.copy(into, 0, start, start + into.length);
+      return;
+    }
+    const read = this.#files.read(this.segment, position, into, 0, into.length);
+    if (read < into.length) throw this.#damaged(position, "a cut-off frame");
   }
 
   /** Valid until the next call. */
@@ -88,7 +96,7 @@ export class SegmentScan {
     const start = from - this.#windowStart;
     if (start < 0 || start + count > this.#window.length) {
       const size = Math.min(Math.max(count, WINDOW_LENGTH), this.length - from);
-      const window = Buffer.allocUnsafe(size);
+      const window = size > WINDOW_LENGTH ? Buffer.allocUnsafe(size) : this.#scratch;
       const read = this.#files.read(this.segment, from, window, 0, size);
       this.#window = window.subarray(0, read);
       this.#windowStart = from;
