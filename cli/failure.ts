@@ -49,6 +49,9 @@ export function reasonOf(error: unknown): string {
     const { cause } = error;
     return firstLine(error.message.replace(cause.message, () => reasonOf(cause)));
   }
+  if (error instanceof StoreError && error.code === "STORE_DAMAGED") {
+    return `${firstLine(error.message)} (onespool fsck tells what is damaged, docs/DAMAGE.md what to do)`;
+  }
   const { code } = error as NodeJS.ErrnoException;
   const known = code === undefined ? undefined : systemMessages[code];
   return known ?? (firstLine(error.message) || error.name);

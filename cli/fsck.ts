@@ -1,9 +1,12 @@
 /** `onespool fsck`: proves a store that nobody has open. */
 import { realpath, stat } from "node:fs/promises";
 import { Command } from "commander";
+import type { SalvageReport } from "../fs/salvage/salvage.ts";
 import type { CheckReport } from "../fs/store/check.ts";
+import { printable } from "../fs/store/damage-text.ts";
 import { about, CommandFailure, EXIT_ERRORS_LEFT } from "./failure.ts";
 import { bytes, grouped } from "./numbers.ts";
+import { resolveNew } from "./paths.ts";
 import { Progress } from "./progress.ts";
 
 const help = `
@@ -39,12 +42,42 @@ function asText(store: string, report: CheckReport): string {
   return `${lines.join("\n")}\n`;
 }
 
+async function salvageInto(given: string, givenTarget: string, json: boolean): Promise<void> {
+  const target = await about(givenTarget, () => resolveNew(givenTarget));
+  const { salvage } = await import("../fs/salvage/salvage.ts");
+  const progress = new Progress();
+  const report = await about(given, async () =>
+    salvage(await realpath(given), target, {
+      onProgress: (stage, part) => progress.show(`${stage}: ${Math.floor(part * 100)} %`),
+    }),
+  ).finally(() => progress.clear());
+  process.stdout.write(
+    json ? `${JSON.stringify(report, undefined, 2)}\n` : salvageText(target, report),
+  );
+}
+
+function salvageText(target: string, { damage, files, found, passedOver }: SalvageReport): string {
+  const lines = [
+    ...files.map(
+      ({ path, zeroBytes }) =>
+        `${printable(path)}: ${zeroBytes === 0 ? "changes did not fit" : `${bytes(zeroBytes)} are zeros now`}`,
+    ),
+    ...found.map((name) => `lost+found/${name}`),
+    `${target}: a new store, without ${grouped(damage.length)} damaged parts of the log; ` +
+      `${grouped(files.length)} files touched, ${grouped(found.length)} in lost+found, ${grouped(passedOver)} changes left out`,
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
 async function fsck(
   given: string,
-  options: { json?: boolean; rebuildIndex?: boolean },
+  options: { json?: boolean; rebuildIndex?: boolean; salvage?: string },
 ): Promise<void> {
   if (!(await about(given, () => stat(given))).isDirectory()) {
     throw new CommandFailure(`${given}: not a store (it is not a directory)`);
+  }
+  if (options.salvage !== undefined) {
+    return salvageInto(given, options.salvage, options.json === true);
   }
   const { checkStore } = await import("../fs/store/check.ts");
   const progress = new Progress();
@@ -66,6 +99,7 @@ export function fsckCommand(): Command {
     .argument("<store>", "the directory of a store that is not in use")
     .option("--json", "print the report as JSON")
     .option("--rebuild-index", "make the index anew from the log first")
+    .option("--salvage <dir>", "copy what is whole into a new store, for one that cannot be opened")
     .addHelpText("after", help)
     .action(fsck);
 }
