@@ -7,7 +7,7 @@
  * Invariants:
  * - What is given back is given to changes that free or finish something; others are refused from then on until
  *   the reserve is whole again, so that they do not take what it was given for.
- * - It is no longer than the log and a little: more than that is never needed, and a small store stays small.
+ * - It is short as long as the log is one segment, which cannot be cleaned yet: a small store stays small.
  */
 import { randomFillSync } from "node:crypto";
 import type { Disk, Space } from "./disk.ts";
@@ -17,7 +17,7 @@ import type { Claim, Room } from "./room.ts";
 
 /** The shortest one, where the disk is large enough. */
 const LENGTH_MIN = 4 * 1024 * 1024;
-/** Segments that it holds when the log has at least as many. */
+/** Segments that it holds when the log has at least one that is ended. */
 const SEGMENTS = 2;
 /** The part of a disk's blocks that it may take. */
 const DISK_SHARE = 1 / 16;
@@ -122,7 +122,8 @@ export class Reserve implements Room {
     if (this.#length >= this.#lengthMax) return this.#length;
     const { blockSize, blocks } = this.#space();
     const longest = Math.min(this.#lengthMax, Math.floor(blocks * DISK_SHARE) * blockSize);
-    return Math.max(this.#length, Math.min(longest, LENGTH_MIN + this.#logLength()));
+    const isShort = SEGMENTS * this.#logLength() < this.#lengthMax;
+    return Math.max(this.#length, isShort ? Math.min(longest, LENGTH_MIN) : longest);
   }
 
   #available(): number {
