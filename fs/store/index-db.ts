@@ -16,6 +16,7 @@ import {
   oldIndexDirectory,
 } from "./paths.ts";
 import type { IndexBatch, IndexRows, KeyRange, StoreIndex } from "./store-index.ts";
+import { systemDisk } from "./system-disk.ts";
 
 const OPTIONS = {
   keyEncoding: "buffer",
@@ -116,8 +117,16 @@ export class IndexDb implements StoreIndex {
     throw new StoreError("INDEX_DAMAGED", `the index is damaged: ${where}`);
   }
 
+  /** At once, whatever happens meanwhile: LevelDB would open some of its files as an index of an earlier time. */
   static remove(store: string): void {
-    fs.rmSync(indexDirectory(store), { recursive: true, force: true });
+    const gonePath = goneIndexDirectory(store);
+    for (const path of [gonePath, newIndexDirectory(store)]) {
+      fs.rmSync(path, { recursive: true, force: true });
+    }
+    if (!fs.existsSync(indexDirectory(store))) return;
+    fs.renameSync(indexDirectory(store), gonePath);
+    systemDisk.syncDirectory(store);
+    fs.rmSync(gonePath, { recursive: true, force: true });
   }
 
   static setAside(store: string): void {
