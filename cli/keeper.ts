@@ -89,7 +89,8 @@ class Keeper {
       isSuccessor = true;
       quickDeaths = death.isQuick ? quickDeaths + 1 : 0;
       if (quickDeaths >= QUICK_DEATHS_MAX) return this.#giveUp(how);
-      if (failure === undefined) this.#say(`ended unasked (${how}); starting another one`);
+      const why = failure !== undefined && "failure" in failure ? failure.failure : how;
+      this.#say(`ended unasked (${why}); starting another one`);
       const delayMs = quickDeaths === 0 ? 0 : DELAY_MS_MIN * 2 ** quickDeaths;
       await sleep(delayMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
       if (this.#stop.signal.aborted) return this.#giveUp("ended by a signal while nothing served");

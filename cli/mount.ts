@@ -1,5 +1,6 @@
 /** `onespool mount`: in the foreground, or as a daemon that has answered when the command returns. */
 import { Command, Option } from "commander";
+import { InvariantError } from "../base/assert.ts";
 import { about, CommandFailure, EXIT_FAILED, reasonOf, UsageFailure } from "./failure.ts";
 import { startDaemon, type Message, type Started } from "./mount-daemon.ts";
 import { chooseBinding, parseMountOptions } from "./mount-options.ts";
@@ -124,9 +125,11 @@ async function mountOrTell(store: string, mountpoint: string, flags: Flags): Pro
     await mount(store, mountpoint, flags);
   } catch (error) {
     const exitCode = error instanceof CommandFailure ? error.exitCode : EXIT_FAILED;
-    if (process.connected) tellStarter({ failure: reasonOf(error), exitCode });
+    const isTold = process.connected && tellStarter({ failure: reasonOf(error), exitCode });
     leaveStarter();
-    throw error;
+    // The keeper says it, but for a fault of this program: its stack is what helps.
+    if (!isTold || flags.kept !== true || error instanceof InvariantError) throw error;
+    process.exitCode = exitCode;
   }
 }
 
