@@ -157,8 +157,9 @@ export class Spool {
     this.#files.sessions.restore(inherited.sessions.values());
     const named = new Set(this.#hints.takeUnits());
     for (const unit of this.store.unlinkedUnits()) if (!named.has(unit)) this.store.dropUnit(unit);
-    this.#hints.resume();
+    // What pends is known before requests go on: they may add to it.
     this.#goOn();
+    this.#hints.resume();
   }
 
   #journalSource(): JournalSource {

@@ -122,6 +122,8 @@ interface Case {
   /** What is there afterwards. */
   readonly state: (life: Life) => unknown;
   readonly wanted: unknown;
+  /** What is read from the control file. */
+  readonly answer?: object;
 }
 
 const creating = (name: string): Body => [
@@ -151,6 +153,22 @@ const names = ({ spool }: Life): string[] =>
   ["a", "b", "c"].filter((name) => spool.store.lookup(1, name) !== 0);
 const content = ({ spool }: Life, name: string): string =>
   spool.store.read(spool.store.lookup(1, name), 0, 1000).toString();
+
+/** Through the control file, to a mailbox of somebody who exists. */
+function delivering(life: Life): Request {
+  create(life, "a", "one ");
+  const handle = handleOf(life.ask("OPEN", CONTROL_INO, [u32(O_RDWR), u32(0)]));
+  life.spool.store.commit([
+    { type: "attributes", ino: life.spool.store.lookup(1, "a"), uid: 1001 },
+  ]);
+  const line = JSON.stringify({
+    op: "deliver",
+    shared: [{ bytes: 3 }],
+    to: [{ path: "a" }],
+    bodyBytes: 3,
+  });
+  return { name: "WRITE", node: CONTROL_INO, body: writing(handle, `${line}\ntwo`, 0) };
+}
 
 const cases: Record<string, Case> = {
   append: {
@@ -238,26 +256,28 @@ const cases: Record<string, Case> = {
     wanted: ["a"],
   },
   deliver: {
-    prepare: (life) => {
-      create(life, "a", "one ");
-      const handle = handleOf(life.ask("OPEN", CONTROL_INO, [u32(O_RDWR), u32(0)]));
-      life.spool.store.commit([
-        { type: "attributes", ino: life.spool.store.lookup(1, "a"), uid: 1001 },
-      ]);
-      const line = JSON.stringify({
-        op: "deliver",
-        shared: [{ bytes: 3 }],
-        to: [{ path: "a" }],
-        bodyBytes: 3,
-      });
-      return { name: "WRITE", node: CONTROL_INO, body: writing(handle, `${line}\ntwo`, 0) };
-    },
+    prepare: (life) => delivering(life),
     state: (life) => content(life, "a"),
     wanted: "one two",
+    answer: { ok: true, delivered: 1, pending: 0 },
+  },
+  "deliver under a lock": {
+    prepare: (life) => {
+      create(life, "a.lock");
+      return delivering(life);
+    },
+    state: (life) => {
+      const { store } = life.spool;
+      const before = [content(life, "a"), store.statistics().pending];
+      life.ask("UNLINK", 1, [text("a.lock")]);
+      return [...before, content(life, "a"), store.statistics().pending];
+    },
+    wanted: ["one ", 1, "one two", 0],
+    answer: { ok: true, delivered: 1, pending: 1 },
   },
 };
 
-for (const [what, { prepare, state, wanted }] of Object.entries(cases)) {
+for (const [what, { prepare, state, wanted, answer }] of Object.entries(cases)) {
   for (const when of ["before its commit", "before its reply"] as const) {
     t.test(`${what}: it dies ${when}`, async (t) => {
       const directory = mkdtempSync(join(tmpdir(), "onespool-once-"));
@@ -297,11 +317,11 @@ for (const [what, { prepare, state, wanted }] of Object.entries(cases)) {
       const reply = await second.askSoon(name, node, body, 1000n + again);
       t.equal(reply.error, 0);
       t.equal(reply.unique, 1000n + again, "as the kernel knows it");
-      if (what === "deliver") {
+      if (answer !== undefined) {
         const handle = body[0]!.readBigUInt64LE();
         const reading = [u64(handle), u64(0), u32(1000), u32(0), u64(0), u32(0), u32(0)];
         const read = await second.askSoon("READ", CONTROL_INO, reading, 1002n);
-        t.same(JSON.parse(read.body.toString()), { ok: true, delivered: 1, pending: 0 });
+        t.same(JSON.parse(read.body.toString()), answer);
         const repeated = await second.askSoon("READ", CONTROL_INO, reading, 1004n);
         t.equal(repeated.body.length, 0, "one reply");
       }

@@ -75,6 +75,8 @@ export class WaitingNames {
       names.set(name, waiting);
       this.#size++;
     }
+    const last = waiting.deliveries.at(-1);
+    assert(last === undefined || last.id < delivery.id, "each pends once, behind the earlier ones");
     waiting.deliveries.push(delivery);
     this.#deliveryCount++;
     this.#extentCount += delivery.extents.length;

@@ -28,6 +28,8 @@ export function validate(state: State, changes: readonly Change[]): void {
     }
     return length;
   };
+  /** Pending deliveries that the changes so far made or took off. */
+  const pending = new Map<number, boolean>();
   for (const change of changes) {
     switch (change.type) {
       case "inode":
@@ -54,7 +56,14 @@ export function validate(state: State, changes: readonly Change[]): void {
         break;
       case "pend":
         extentsFit(change.extents);
+        pending.set(change.id, true);
         break;
+      case "unpend": {
+        const isThere = pending.get(change.id) ?? state.pending.has(change.id);
+        assert(isThere, `pending delivery ${change.id} is there`);
+        pending.set(change.id, false);
+        break;
+      }
       case "attributes":
       case "xattr":
       case "dropInode":
@@ -63,7 +72,6 @@ export function validate(state: State, changes: readonly Change[]): void {
         break;
       case "name":
       case "unname":
-      case "unpend":
       case "absentName":
       case "absentInode":
       case "absentPending":
