@@ -64,8 +64,8 @@ export interface LogOptions {
 
 interface Waiter {
   readonly upTo: number;
-  /** Waits for a sync that others ask for, so many ms at most; undefined: asks for one at once. */
-  readonly patienceMs: number | undefined;
+  /** Waits for a sync that others ask for, so many ms at most; 0: no longer; undefined: asks for one at once. */
+  patienceMs: number | undefined;
   resolve(): void;
   reject(error: Error): void;
 }
@@ -259,10 +259,17 @@ export class Log {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#synced >= this.#appended) return Promise.resolve();
     const { promise, resolve, reject } = withResolvers();
-    this.#waiters.push({ upTo: this.#appended, patienceMs, resolve, reject });
+    const waiter: Waiter = { upTo: this.#appended, patienceMs, resolve, reject };
+    this.#waiters.push(waiter);
     if (patienceMs === undefined || patienceMs === 0) this.#startSync();
-    else setTimeout(() => this.#startSync(), patienceMs);
+    else setTimeout(() => this.#outOfPatience(waiter), patienceMs);
     return promise;
+  }
+
+  /** The end of a sync that is under way and does not cover this one starts the next one. */
+  #outOfPatience(waiter: Waiter): void {
+    waiter.patienceMs = 0;
+    this.#startSync();
   }
 
   #push(bytes: Buffer): void {

@@ -182,6 +182,8 @@ export class Store {
     clearInterval(this.#syncTimer);
     this.#reserve.stop();
     try {
+      // A cleaning that waits for a sync which others ask for does not wait for who has closed the store.
+      this.#log.durable().catch(() => {});
       await this.#reclaimer.close();
       for (const id of this.#state.unlinked) this.dropUnit(id);
       await this.#checkpoint?.catch(() => {});
