@@ -126,7 +126,8 @@ export class Spool {
   }
 
   /** What the kernel relies on is here again; nothing is changed yet. */
-  #inherit({ locks, intents, notices, sessions }: Inherited): void {
+  #inherit(inherited: Inherited): void {
+    const { locks, intents, notices, sessions } = inherited;
     for (const lock of locks) {
       if (lock.type === "set") this.#locks.setLock(lock.ino, lock.request);
       else if (lock.type === "dropOwner") this.#locks.releaseOwner(lock.ino, lock.owner);
@@ -141,7 +142,7 @@ export class Spool {
     }
     this.#files.orphans.adoptLeftOver();
     const journal = this.#takeover?.journal;
-    journal?.begin(this.#journalSource(), landed(intents, end), notices, noted);
+    journal?.begin(this.#journalSource(), landed(intents, end), notices, noted, inherited);
   }
 
   /**

@@ -8,7 +8,8 @@ import { readDeliver } from "./deliver-request.ts";
 import type { Frame } from "./frame.ts";
 import { isRefusal } from "./refusals.ts";
 import type { Answer } from "./reply.ts";
-import { readShare } from "./request.ts";
+import { readForget, readShare, readWrite } from "./request.ts";
+import { tokenOf } from "./session-units.ts";
 
 export function answerOf(frame: Frame, { pends, value }: CommitResult): Answer {
   switch (frame.fields["op"]) {
@@ -23,6 +24,17 @@ export function answerOf(frame: Frame, { pends, value }: CommitResult): Answer {
       let length = 0;
       for (const range of request.from) length += range.length;
       return { offset: value, length };
+    }
+    case "write": {
+      const request = readWrite(frame);
+      assert(!isRefusal(request), "a request that was carried out can be read");
+      const { length } = request.lengths;
+      return { units: Array.from({ length }, (_, k) => tokenOf(value - length + 1 + k)) };
+    }
+    case "forget": {
+      const request = readForget(frame);
+      assert(!isRefusal(request), "a request that was carried out can be read");
+      return { forgotten: request.units.length };
     }
     default:
       return { size: value };

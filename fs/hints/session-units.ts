@@ -114,7 +114,7 @@ export class SessionUnits {
       }
     }
     return all.map((one) => {
-      const token = (++this.#lastToken).toString(36);
+      const token = tokenOf(++this.#lastToken);
       this.#tokens.set(token, one);
       return token;
     });
@@ -209,6 +209,11 @@ export class SessionUnits {
     this.#unlinkedBytes -= bytes;
     this.#budget.give(this.#uid, bytes);
   }
+}
+
+/** The tokens of a session are numbered from 1 on. */
+export function tokenOf(number: number): string {
+  return number.toString(36);
 }
 
 /** For `length` bytes in units of the store, of which only the last may be short. */

@@ -205,7 +205,7 @@ export class HintSession {
     }
     const outcome = await perform(this.#context, this.#requesterFor(cause), request);
     if (isRefusal(outcome)) return encodeRefusal(outcome);
-    if (cause.by === "hint") this.#noteUnits(request, outcome, cause.index);
+    this.#noteUnits(request, outcome, cause);
     return encodeAnswer(outcome);
   }
 
@@ -232,15 +232,20 @@ export class HintSession {
   }
 
   /** A successor must know the units that are held. */
-  #noteUnits({ fields }: Frame, outcome: Answer, index: number): void {
-    const sessions = this.#journal?.sessions;
-    if (sessions === undefined) return;
+  #noteUnits({ fields }: Frame, outcome: Answer, cause: Cause): void {
+    const journal = this.#journal;
+    if (journal === undefined || cause.by === "kernel") return;
+    const { sessions } = journal;
+    const request = cause.by === "hint" ? { n: cause.index } : { u: cause.unique };
+    let lastToken = 0;
     if (fields["op"] === "write") {
       const { list, last } = this.units.noted(outcome["units"] as readonly string[]);
-      sessions.stored(this.#handle, index, list, last);
+      sessions.stored(this.#handle, request, list, last);
+      lastToken = last;
     } else if (fields["op"] === "forget") {
-      sessions.forgot(this.#handle, index, fields["units"] as readonly string[]);
-    }
+      sessions.forgot(this.#handle, request, fields["units"] as readonly string[]);
+    } else return;
+    if (cause.by === "request") journal.carriedOut(cause.unique, lastToken);
   }
 
   /** Counts a request that has come whole; true when its reply has been read from an earlier process. */

@@ -145,6 +145,7 @@ export function readInherited(records: readonly JournalRecord[]): Inherited {
       case "tokens":
       case "forget":
         if (session !== undefined) changeTokens(session, record);
+        if (u !== 0) all.intents.set(u, { end: undefined, pends: 0, value: numbers["last"] ?? 0 });
         break;
       default:
         break;

@@ -13,7 +13,7 @@
 import type { LockRequest } from "../locks/table.ts";
 import type { Change } from "../store/change.ts";
 import type { LogPosition } from "../store/log.ts";
-import type { InheritedLock, Intent } from "./inherited.ts";
+import type { Inherited, InheritedLock, Intent } from "./inherited.ts";
 import type { JournalRecord, MemoryJournal } from "./memory-journal.ts";
 import type { NotedSession } from "./noted-session.ts";
 import { NotedSessions } from "./noted-session.ts";
@@ -35,6 +35,9 @@ export interface JournalSource {
   /** Whether the kernel has heard of every change of the inode. */
   readonly isTold: (ino: number) => boolean;
 }
+
+/** What holds for the connection from one process to the next. */
+export type Terms = Pick<Inherited, "minor" | "resends" | "heraldPid">;
 
 export class TakeoverJournal {
   readonly sessions: NotedSessions;
@@ -69,8 +72,13 @@ export class TakeoverJournal {
     intents: ReadonlyMap<number, Intent>,
     notices: Iterable<number>,
     sessions: readonly NotedSession[],
+    terms?: Terms,
   ): void {
     this.#source = source;
+    if (terms !== undefined) {
+      this.#init = this.#initRecord(terms.minor, terms.resends);
+      this.#heraldPid = terms.heraldPid;
+    }
     for (const [unique, intent] of intents) this.#intents.set(unique, intent);
     for (const ino of notices) this.#notices.add(ino);
     for (const session of sessions) this.sessions.adopt(session);
@@ -79,7 +87,7 @@ export class TakeoverJournal {
 
   /** The connection's terms; the reply to INIT follows. */
   connected(minor: number, resends: boolean): void {
-    this.#init = plain({ t: "init", minor, resends, sec: this.handleSec });
+    this.#init = this.#initRecord(minor, resends);
     this.#rewrite();
   }
 
@@ -131,6 +139,11 @@ export class TakeoverJournal {
     for (const unique of this.#intents.keys()) {
       if (!underWay.has(unique)) this.#intents.delete(unique);
     }
+  }
+
+  /** A request has changed units, which is noted with its session. `lastToken`: see answerOf(). */
+  carriedOut(unique: number, lastToken: number): void {
+    this.#intents.set(unique, { end: undefined, pends: 0, value: lastToken });
   }
 
   /** A commit is about to be written, up to `end`. */
@@ -190,6 +203,10 @@ export class TakeoverJournal {
 
   lockHandleDropped(ino: number, handle: number): void {
     this.#append({ t: "dropHandle", i: ino, h: handle });
+  }
+
+  #initRecord(minor: number, resends: boolean): JournalRecord {
+    return plain({ t: "init", minor, resends, sec: this.handleSec });
   }
 
   #append(text: JournalRecord["text"], bytes?: Buffer): number {

@@ -13,6 +13,9 @@ type Append = (text: JournalRecord["text"], bytes?: Buffer) => number;
 
 export type Token = readonly [token: string, ids: readonly number[], length: number];
 
+/** What has changed the units of a session: its request `n` of those that were written, or the ioctl(2) with the number `u`. */
+export type UnitsRequest = { readonly n: number } | { readonly u: number };
+
 interface Piece {
   at: number;
   length: number;
@@ -147,21 +150,20 @@ export class NotedSessions {
     session.readUnique = request;
   }
 
-  /** Request `index` has stored units. */
-  stored(handle: number, index: number, list: readonly Token[], last: number): void {
+  stored(handle: number, request: UnitsRequest, list: readonly Token[], last: number): void {
     const session = this.#sessions.get(handle);
     if (session === undefined) return;
     for (const token of list) session.tokens.set(token[0], token);
     session.lastToken = last;
-    this.#done(session, index, { t: "tokens", h: handle, n: index, list, last });
+    this.#done(session, request, { t: "tokens", h: handle, ...request, list, last });
   }
 
-  forgot(handle: number, index: number, names: readonly string[]): void {
+  forgot(handle: number, request: UnitsRequest, names: readonly string[]): void {
     const session = this.#sessions.get(handle);
     if (session === undefined) return;
     for (const name of names) session.tokens.delete(name);
     const list = names.map((name) => [name]);
-    this.#done(session, index, { t: "forget", h: handle, n: index, list });
+    this.#done(session, request, { t: "forget", h: handle, ...request, list });
   }
 
   /** Where the next request begins cannot be told: a successor does not know this session. */
@@ -175,9 +177,10 @@ export class NotedSessions {
     if (session !== undefined) this.#answered(session, index - 1);
   }
 
-  #done(session: NotedSession, index: number, text: JournalRecord["text"]): void {
-    session.done.set(index, { text, bytes: undefined });
+  #done(session: NotedSession, request: UnitsRequest, text: JournalRecord["text"]): void {
     this.#append(text);
+    // What an ioctl answers is an intent of the journal.
+    if ("n" in request) session.done.set(request.n, { text, bytes: undefined });
   }
 
   committed(handle: number, index: number, intent: Intent): void {
