@@ -6,7 +6,7 @@ import type { Test } from "tap";
 import t from "tap";
 import { ioctlOut } from "../fs/kernel/abi.ts";
 import { HINT_COMMAND, IOCTL_STRUCT_LENGTH } from "../fs/hints/ioctl.ts";
-import { u32, u64 } from "./kernel-requests.ts";
+import { tick, u32, u64 } from "./kernel-requests.ts";
 import { create, Life } from "./takeover-life.ts";
 
 const again = 2n ** 63n;
@@ -44,7 +44,7 @@ async function hint(
 interface Lives {
   readonly first: Life;
   /** The first one is dead; the next one goes on with a copy of its store. */
-  readonly next: () => Promise<Life>;
+  readonly next: (notice?: Promise<void>) => Promise<Life>;
 }
 
 async function lives(t: Test): Promise<Lives> {
@@ -52,8 +52,8 @@ async function lives(t: Test): Promise<Lives> {
   const files = [0, 1].map((k) => openSync(join(directory, `j${k}`), "w+"));
   const pair = files as unknown as readonly [number, number];
   const all: Life[] = [];
-  const begin = async (): Promise<Life> => {
-    const life = await Life.begin(join(directory, `${all.length}`), pair);
+  const begin = async (notice?: Promise<void>): Promise<Life> => {
+    const life = await Life.begin(join(directory, `${all.length}`), pair, notice);
     all.push(life);
     return life;
   };
@@ -62,10 +62,10 @@ async function lives(t: Test): Promise<Lives> {
     for (const file of files) closeSync(file);
     rmSync(directory, { recursive: true, force: true });
   });
-  const next = (): Promise<Life> => {
+  const next = (notice?: Promise<void>): Promise<Life> => {
     const before = all.length - 1;
     cpSync(join(directory, `${before}`), join(directory, `${before + 1}`), { recursive: true });
-    return begin();
+    return begin(notice);
   };
   return { first: await begin(), next };
 }
@@ -113,4 +113,21 @@ t.test("a write or a forget by ioctl whose reply was lost is not done twice", as
   const third = await next();
   t.same(await hint(third, file, forgetting, "", lostToo), { ok: true, forgotten: 1 });
   t.same(await hint(third, file, { op: "write" }, "x"), { ok: true, units: ["3"] });
+});
+
+t.test("the kernel hears of what an ioctl has changed before its answer", async (t) => {
+  const { first, next } = await lives(t);
+  const file = owned(first, "a", "one ");
+  const deliver = { op: "deliver", shared: [{ bytes: 3 }], to: [{ path: "a" }] };
+  const lost = await dieOf(first, file, deliver, "two");
+  let hear = (): void => undefined;
+  const second = await next(new Promise((resolve) => (hear = resolve)));
+  t.ok(second.told.includes(file.ino));
+  let isAnswered = false;
+  const answer = hint(second, file, deliver, "two", lost).finally(() => (isAnswered = true));
+  for (let turn = 0; turn < 100; turn++) await tick();
+  t.notOk(isAnswered);
+  hear();
+  t.same(await answer, { ok: true, delivered: 1, pending: 0 });
+  t.equal(text(second, file), "one two");
 });

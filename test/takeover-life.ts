@@ -31,6 +31,8 @@ export class Life {
   readonly spool: Spool;
   /** Inodes of which the kernel is told that they have changed. */
   readonly told: number[] = [];
+  /** While it is set, it has not heard of those. */
+  notice: Promise<void> | undefined;
   readonly #protocol: Protocol;
   readonly #replies: Answered[] = [];
   isDying = false;
@@ -57,7 +59,11 @@ export class Life {
     session.onConnected = () => journal.connected(session.minor, true);
   }
 
-  static async begin(store: string, files: readonly [number, number]): Promise<Life> {
+  static async begin(
+    store: string,
+    files: readonly [number, number],
+    notice?: Promise<void>,
+  ): Promise<Life> {
     const memory = new MemoryJournal(files);
     const records = memory.read();
     const inherited = records.length === 0 ? undefined : readInherited(records);
@@ -66,6 +72,7 @@ export class Life {
     const takeover = { device: -1, journal, inherited };
     const spool = await Spool.open(store, { create: true, takeover });
     const life = new Life(spool, journal);
+    life.notice = notice;
     const { session } = life.#protocol;
     if (inherited === undefined) life.ask("INIT", 0, initBody(7, 40));
     else {
@@ -74,7 +81,7 @@ export class Life {
       spool.resume({
         invalidate: (ino) => {
           life.told.push(ino);
-          return undefined;
+          return life.notice;
         },
       });
     }

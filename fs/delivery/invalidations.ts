@@ -48,6 +48,11 @@ export class Invalidations {
   settled(ino: number): Promise<void> | undefined {
     return this.#underWay.get(ino);
   }
+
+  /** Resolves when the kernel knows all that has happened until now. */
+  async allSettled(): Promise<void> {
+    await Promise.all(this.#underWay.values());
+  }
 }
 
 async function both(first: Promise<void>, second: Promise<void>): Promise<void> {

@@ -155,7 +155,7 @@ export class HintSession {
     const bytes = decodeIoctl(input);
     if (bytes === "version") return EOPNOTSUPP;
     if (bytes === "length") return EINVAL;
-    return this.#ioctl(bytes, { by: "request", unique: this.#journal?.unique ?? 0 });
+    return this.#ioctl(bytes, { by: "request", unique: this.#journal?.unique ?? 0, isHint: true });
   }
 
   /** The last close(2). */
@@ -201,6 +201,8 @@ export class HintSession {
     if (before !== undefined) {
       // What the earlier process had committed it may not have synced.
       await this.#context.store.durable();
+      // Nor told the kernel of.
+      await this.#context.invalidations.allSettled();
       return encodeAnswer(before);
     }
     const outcome = await perform(this.#context, this.#requesterFor(cause), request);

@@ -21,7 +21,12 @@ import { NotedSessions } from "./noted-session.ts";
 /** On whose behalf a commit is made. */
 export type Cause =
   /** A request that must not be carried out twice, by its number. */
-  | { readonly by: "request"; readonly unique: number }
+  | {
+      readonly by: "request";
+      readonly unique: number;
+      /** A hint by ioctl(2): the kernel does not know what it changes. */
+      readonly isHint?: true;
+    }
   /** Request `index` of those that were written to a control file. */
   | { readonly by: "hint"; readonly handle: number; readonly index: number }
   /** A request that may be; the kernel knows what it changes. */
@@ -166,12 +171,13 @@ export class TakeoverJournal {
       this.#lastIntent = undefined;
       // Its second commit (set-user-id bits go with a write) may be made again.
       if (this.#intents.has(cause.unique)) return;
-      this.#append({ t: "do", u: cause.unique, e, r });
+      const isHint = cause.isHint === true;
+      this.#append({ t: "do", u: cause.unique, e, r, ...(isHint ? { i: inodes } : {}) });
+      if (isHint) for (const ino of inodes) this.#notices.add(ino);
       this.#intents.set(cause.unique, { end, pends, value });
       this.#lastIntent = cause.unique;
       return;
     }
-    for (const ino of inodes) this.#notices.add(ino);
     this.#lastIntent = undefined;
     if (cause === undefined) this.#append({ t: "do", i: inodes, e });
     else {
@@ -179,6 +185,8 @@ export class TakeoverJournal {
       this.#append({ t: "do", h: handle, n: index, e, r, i: inodes });
       this.sessions.committed(handle, index, { end, pends, value });
     }
+    // Not before: a journal that is rewritten for the record leaves out what the kernel has heard of until now.
+    for (const ino of inodes) this.#notices.add(ino);
   }
 
   /** The commit that was announced last was not written. */
