@@ -164,16 +164,25 @@ export class Store {
   static async open(directory: string, options: StoreOptions = {}): Promise<Store> {
     const opened = await openStore(directory, options);
     const store = new Store(directory, opened, options.now ?? systemTime);
-    if (store.#state.inode(ROOT_INO) === undefined) store.#makeRoot();
+    try {
+      store.#begin(opened, options);
+    } catch (error) {
+      await store.close().catch(() => {});
+      throw error;
+    }
+    return store;
+  }
+
+  #begin(opened: Opened, options: StoreOptions): void {
+    if (this.#state.inode(ROOT_INO) === undefined) this.#makeRoot();
     if (options.keepReserve === true) {
       const segmentLength = options.segmentLength ?? SEGMENT_LENGTH;
-      const { segments } = store.#state;
+      const { segments } = this.#state;
       opened.reserve.start(
         () => Math.max(0, segments.size - 1) * segmentLength + opened.log.end.offset,
       );
     }
-    if (options.reclaim === true) store.#reclaimer.start();
-    return store;
+    if (options.reclaim === true) this.#reclaimer.start();
   }
 
   /** Makes everything durable, brings the index up to date and lets go of the store. */

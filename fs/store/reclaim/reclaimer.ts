@@ -13,6 +13,8 @@ import { StoreError } from "../errors.ts";
 import { Cleaning } from "./cleaning.ts";
 import type { ReclaimHost } from "./host.ts";
 import { othersShare, Pace } from "./pace.ts";
+import type { SealedBytes } from "./segment-lengths.ts";
+import { SegmentLengths } from "./segment-lengths.ts";
 import { liveBytes, liveMetadataBytes, logBytesMax, urgency } from "./space.ts";
 import type { Candidate } from "./victims.ts";
 import { chooseVictims } from "./victims.ts";
@@ -75,12 +77,7 @@ interface Round {
 
 export class Reclaimer {
   readonly #host: ReclaimHost;
-  readonly #lengths = new Map<number, number>();
-  /** Bytes of the segments before this one, which was the last one then; 0: to be counted. */
-  #sealedBytes = 0;
-  #sealedBefore = 0;
-  /** Damaged segments. */
-  readonly #kept = new Map<number, string>();
+  readonly #lengths: SegmentLengths;
   #isOn = false;
   #isClosed = false;
   #round: Round | undefined;
@@ -102,6 +99,7 @@ export class Reclaimer {
 
   constructor(host: ReclaimHost) {
     this.#host = host;
+    this.#lengths = new SegmentLengths(host.files);
   }
 
   /** Cleans in the background from now on. */
@@ -180,7 +178,7 @@ export class Reclaimer {
       state: this.#round === undefined ? idle : "cleaning",
       segment: this.#cleaning?.segment,
       failure: this.#failure,
-      kept: [...this.#kept.values()],
+      kept: [...this.#lengths.kept.values()],
       segmentsFreed: this.#segmentsFreed,
       bytesFreed: this.#bytesFreed,
       bytesMoved: this.#bytesMoved + (this.#cleaning?.unitBytes ?? 0),
@@ -188,7 +186,7 @@ export class Reclaimer {
       stepMsMax: this.#stepMsMax,
       liveBytes: live,
       liveMetadataBytes: liveMetadataBytes(counters),
-      logBytes: this.#logBytes(),
+      logBytes: this.#sealed().all + this.#host.log.end.offset,
       logBytesMax: Math.floor(logBytesMax(live, this.#host.log.segmentLength)),
     };
   }
@@ -239,7 +237,7 @@ export class Reclaimer {
       if (victims.length === 0) return;
       await this.#clean(round, victims);
       // One that is damaged ended the batch: the others come again.
-      if (victims.some((victim) => this.#kept.has(victim))) continue;
+      if (victims.some((victim) => this.#lengths.kept.has(victim))) continue;
       for (const victim of victims) tried.add(victim);
     }
   }
@@ -251,10 +249,11 @@ export class Reclaimer {
     const candidates: Candidate[] = [];
     let unitBytes = 0;
     for (const use of state.segments.values()) {
-      unitBytes += use.unitBytes;
       const { segment, liveBytes: live } = use;
-      if (segment >= before || tried.has(segment) || this.#kept.has(segment)) continue;
-      const length = this.#length(segment);
+      if (this.#lengths.kept.has(segment)) continue;
+      unitBytes += use.unitBytes;
+      if (segment >= before || tried.has(segment)) continue;
+      const length = this.#lengths.of(segment);
       candidates.push({ segment, length, unitBytes: use.unitBytes, liveBytes: live });
     }
     const metadata = Math.max(1, this.#logBytes() - unitBytes);
@@ -277,7 +276,7 @@ export class Reclaimer {
       if (log.end.offset >= log.segmentLength) await log.durable(this.#patience(round));
       if (round.isStopped || log.hasQueued) continue;
       isLeft = this.#step(cleaning, round);
-      if (victims.some((victim) => this.#kept.has(victim))) return;
+      if (victims.some((victim) => this.#lengths.kept.has(victim))) return;
       if (log.appended - synced < SYNC_BYTES) continue;
       synced = log.appended;
       await log.durable(this.#patience(round));
@@ -290,7 +289,6 @@ export class Reclaimer {
       await nextTurn();
       this.#removeFile(segment);
     }
-    this.#sealedBefore = 0;
     this.#bytesMoved += cleaning.unitBytes;
     this.#recordBytes += cleaning.recordBytes;
     this.#cleaning = undefined;
@@ -298,8 +296,8 @@ export class Reclaimer {
 
   /** The log says that it may go, so that the next start tries again what fails here. */
   #removeFile(segment: number): void {
-    const length = this.#length(segment);
-    this.#lengths.delete(segment);
+    const length = this.#lengths.of(segment);
+    this.#lengths.forget(segment);
     try {
       this.#host.files.remove(segment);
     } catch (error) {
@@ -319,7 +317,7 @@ export class Reclaimer {
     } catch (error) {
       const { segment } = cleaning;
       if (!(error instanceof StoreError) || error.code !== "STORE_DAMAGED") throw error;
-      this.#keep(segment ?? (cleaning.victims[0] as number), error.message);
+      this.#lengths.keep(segment ?? (cleaning.victims[0] as number), error.message);
       return false;
     } finally {
       this.#stepMs = performance.now() - start;
@@ -328,15 +326,10 @@ export class Reclaimer {
     }
   }
 
-  #keep(segment: number, why: string): void {
-    this.#kept.set(segment, why);
-    process.emitWarning(`segment ${segment} is left as it is: ${why}`);
-  }
-
   #keepsSome(cleaning: Cleaning): boolean {
     const segment = cleaning.notEmptied();
     if (segment === undefined) return false;
-    this.#keep(
+    this.#lengths.keep(
       segment,
       `the index has units in segment ${segment} that the log does not have there`,
     );
@@ -383,30 +376,24 @@ export class Reclaimer {
     return round.othersWrote === true && this.#urgency() < 0.5 ? PATIENCE_MS : 0;
   }
 
+  /** Segments that are left as they are cannot be made shorter by any cleaning: neither they nor what lives in them count. */
   #urgency(): number {
-    const live = liveBytes(this.#host.state.counters);
-    return urgency(this.#logBytes(), live, this.#host.log.segmentLength);
+    const { state, log } = this.#host;
+    let live = liveBytes(state.counters);
+    for (const segment of this.#lengths.kept.keys()) {
+      live -= state.segments.get(segment)?.liveBytes ?? 0;
+    }
+    return urgency(this.#logBytes(), Math.max(0, live), log.segmentLength);
   }
 
+  /** Without those that are left as they are. */
   #logBytes(): number {
-    const { segment: last, offset } = this.#host.log.end;
-    if (last !== this.#sealedBefore) {
-      this.#sealedBefore = last;
-      this.#sealedBytes = 0;
-      for (const segment of this.#host.state.segments.keys()) {
-        if (segment !== last) this.#sealedBytes += this.#length(segment);
-      }
-    }
-    return this.#sealedBytes + offset;
+    const { all, kept } = this.#sealed();
+    return all - kept + this.#host.log.end.offset;
   }
 
-  /** Of a segment that gets no more frames. */
-  #length(segment: number): number {
-    let length = this.#lengths.get(segment);
-    if (length === undefined) {
-      length = this.#host.files.length(segment);
-      this.#lengths.set(segment, length);
-    }
-    return length;
+  #sealed(): SealedBytes {
+    const { state, log } = this.#host;
+    return this.#lengths.sealed(state.segments.keys(), log.end.segment);
   }
 }
