@@ -83,8 +83,6 @@ export function readInherited(records: readonly JournalRecord[]): Inherited {
     sessions: new Map(),
     notices: new Set(),
   };
-  /** Takes the last intent back. */
-  let undo = (): unknown => undefined;
   for (const { text, bytes = Buffer.alloc(0) } of records) {
     const record = text as Fields;
     const numbers = record as unknown as Record<string, number>;
@@ -110,19 +108,14 @@ export function readInherited(records: readonly JournalRecord[]): Inherited {
         break;
       case "do": {
         for (const ino of (record["i"] ?? []) as readonly number[]) all.notices.add(ino);
-        undo = (): unknown => undefined;
         const intent = readIntent(record);
-        if (u !== 0) {
-          all.intents.set(u, intent);
-          undo = () => all.intents.delete(u);
-        } else if (session !== undefined) {
-          session.intents.set(n, intent);
-          undo = () => session.intents.delete(n);
-        }
+        if (u !== 0) all.intents.set(u, intent);
+        else session?.intents.set(n, intent);
         break;
       }
       case "refused":
-        undo();
+        if (u !== 0) all.intents.delete(u);
+        else session?.intents.delete(n);
         break;
       case "open":
         all.sessions.set(h, newSession(h, record, bytes));

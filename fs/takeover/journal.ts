@@ -192,13 +192,15 @@ export class TakeoverJournal {
   /** The commit that was announced last was not written. */
   refused(): void {
     const cause = this.#cause;
-    if (cause?.by === "kernel") return;
-    if (cause?.by === "request") {
-      if (this.#lastIntent === undefined) return;
+    // By name: what is appended may stand behind other intents, in a journal that is written anew.
+    if (cause?.by === "request" && this.#lastIntent !== undefined) {
       this.#intents.delete(this.#lastIntent);
+      this.#append({ t: "refused", u: this.#lastIntent });
+    } else if (cause?.by === "hint") {
+      const { handle, index } = cause;
+      this.sessions.refused(handle, index);
+      this.#append({ t: "refused", h: handle, n: index });
     }
-    if (cause?.by === "hint") this.sessions.refused(cause.handle, cause.index);
-    this.#append({ t: "refused" });
   }
 
   lockSet(ino: number, request: LockRequest): void {
