@@ -1,7 +1,9 @@
 /** Segments that cleaning has to leave as they are: missing, unreadable or damaged ones. All else goes on. */
 import t from "tap";
 import { Life, openAgain, STORE } from "./system/cut-life.ts";
+import { pictureOf } from "./system/naive-store.ts";
 import { SimulatedMachine } from "./system/simulated-machine.ts";
+import { systemError } from "./system/simulated-power.ts";
 import { Scene } from "./system/store-workloads.ts";
 
 const tiny = { segmentLength: 5_000 };
@@ -48,13 +50,12 @@ t.test("a segment that goes missing under a store ends no change", async (t) => 
 
 t.test("a store whose opening fails at any write is let go of", async (t) => {
   let failed = 0;
-  for (let from = 1, isOpen = false; !isOpen; from++) {
+  for (let from = 1; from <= 6; from++) {
     const machine = new SimulatedMachine();
     machine.power.failAt({ call: "write", code: "ENOSPC", from, count: 1 });
     const store = await openAgain(machine, tiny).catch(() => undefined);
     machine.power.heal();
-    isOpen = store !== undefined;
-    if (!isOpen) failed++;
+    if (store === undefined) failed++;
     await store?.close();
     await (await openAgain(machine, tiny)).close();
   }
@@ -77,4 +78,48 @@ t.test("segments that are kept do not make cleaning go on", async (t) => {
   store.reclaimer.start();
   t.equal(store.reclaimer.status().state, "resting");
   await store.close();
+});
+
+t.test("a segment that cannot be read is kept, and all else is cleaned", async (t) => {
+  for (const call of ["read", "open"] as const) {
+    const { life } = await untidy();
+    await life.reopen();
+    const { machine, store } = life;
+    const disk = machine.disk;
+    const open = disk.open.bind(disk);
+    if (call === "read") machine.power.failAt({ call, code: "EIO", pathEnd: "00000002.seg" });
+    else {
+      disk.open = (path, flags) => {
+        if (path === second) throw systemError("EIO", "open", path);
+        return open(path, flags);
+      };
+    }
+    const { kept, segments } = await store.reclaim({ now: true });
+    t.equal(kept.length, 1, `one that fails at ${call}`);
+    t.match(kept[0], call === "read" ? /cannot read segment 2/ : /cannot open .*00000002/);
+    t.ok(segments > 3, `${segments} others went`);
+    machine.power.heal();
+    disk.open = open;
+    await life.reopen();
+    t.equal(await pictureOf(life.store), life.model.picture());
+    t.same((await life.store.reclaim({ now: true })).kept, [], "it can be read again");
+    await life.store.close();
+  }
+});
+
+t.test("a failure that does not tell of the segment keeps none", async (t) => {
+  const { life } = await untidy();
+  await life.reopen();
+  const { disk } = life.machine;
+  const open = disk.open.bind(disk);
+  disk.open = (path, flags) => {
+    if (path === second) throw systemError("EMFILE", "open", path);
+    return open(path, flags);
+  };
+  await t.rejects(life.store.reclaim({ now: true }), { code: "STORE_IO" });
+  disk.open = open;
+  const { kept, segments } = await life.store.reclaim({ now: true });
+  t.same(kept, []);
+  t.ok(segments > 3);
+  await life.store.close();
 });

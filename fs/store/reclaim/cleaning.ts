@@ -41,6 +41,7 @@ export class Cleaning {
   readonly #records: CurrentRecords;
   #left: number[];
   #scan: SegmentScan | undefined;
+  #segment: number | undefined;
   /** The rest of a commit that is being looked at. */
   #commit: Iterator<void> | undefined;
   #moves: Move[] = [];
@@ -64,7 +65,7 @@ export class Cleaning {
 
   /** The segment that is being read. */
   get segment(): number | undefined {
-    return this.#scan?.segment;
+    return this.#segment;
   }
 
   /**
@@ -104,8 +105,9 @@ export class Cleaning {
   }
 
   #nextScan(): SegmentScan | undefined {
-    const segment = this.#left.shift();
-    return segment === undefined ? undefined : new SegmentScan(this.#host.files, segment);
+    this.#segment = this.#left.shift();
+    if (this.#segment === undefined) return undefined;
+    return new SegmentScan(this.#host.files, this.#segment);
   }
 
   #frame(scan: SegmentScan): boolean {

@@ -17,6 +17,7 @@ import {
 import { changesOf } from "../recovery.ts";
 import type { SegmentFiles } from "../segment-files.ts";
 import { decodeUnitMeta } from "../unit-meta.ts";
+import { readingSegment } from "./unreadable.ts";
 
 /** Of what is read at once: a unit whose data is not asked for is passed over. */
 const WINDOW_LENGTH = 64 * 1024;
@@ -40,10 +41,11 @@ export class SegmentScan {
   #windowStart = 0;
   #at = SEGMENT_HEADER_LENGTH;
 
+  /** Throws STORE_DAMAGED. */
   constructor(files: SegmentFiles, segment: number) {
     this.#files = files;
     this.segment = segment;
-    this.length = files.length(segment);
+    this.length = readingSegment(() => files.length(segment));
   }
 
   /** Where the next frame begins. */
@@ -79,14 +81,14 @@ export class SegmentScan {
     return { kind: "unit", id: decodeUnitMeta(meta).id, position, dataLength };
   }
 
-  /** The bytes of a unit, into a buffer. */
+  /** The bytes of a unit, into a buffer. Throws STORE_DAMAGED. */
   readData(position: number, into: Buffer): void {
     const start = position - this.#windowStart;
     if (start >= 0 && start + into.length <= this.#window.length) {
       this.#window.copy(into, 0, start, start + into.length);
       return;
     }
-    const read = this.#files.read(this.segment, position, into, 0, into.length);
+    const read = this.#read(position, into, into.length);
     if (read < into.length) throw this.#damaged(position, "a cut-off frame");
   }
 
@@ -97,13 +99,17 @@ export class SegmentScan {
     if (start < 0 || start + count > this.#window.length) {
       const size = Math.min(Math.max(count, WINDOW_LENGTH), this.length - from);
       const window = size > WINDOW_LENGTH ? Buffer.allocUnsafe(size) : this.#scratch;
-      const read = this.#files.read(this.segment, from, window, 0, size);
+      const read = this.#read(from, window, size);
       this.#window = window.subarray(0, read);
       this.#windowStart = from;
       if (read < count) throw this.#damaged(from, "a cut-off frame");
       return this.#window.subarray(0, count);
     }
     return this.#window.subarray(start, start + count);
+  }
+
+  #read(position: number, into: Buffer, length: number): number {
+    return readingSegment(() => this.#files.read(this.segment, position, into, 0, length));
   }
 
   #damaged(offset: number, what: string): StoreError {
