@@ -116,11 +116,11 @@ export class SegmentFiles {
 
   /**
    * Cuts a segment that could not be synced, through a descriptor that has seen no failure; the length is on stable
-   * storage when this returns.
+   * storage when this returns. One that has the length already may have it in the system's cache alone.
    */
   cutAnew(segment: number, length: number): void {
     this.close(segment);
-    if (this.length(segment) > length) this.seal(segment, length);
+    if (this.length(segment) >= length) this.seal(segment, length);
   }
 
   /**
