@@ -4,8 +4,10 @@
  *     | claim   | what                                                        | on a full disk           |
  *     | ------- | ----------------------------------------------------------- | ------------------------ |
  *     | grow    | units, deliveries, new names, longer files, attributes      | refused                  |
- *     | rewrite | bytes rewritten or moved with hardly any new ones; renames  | half of the reserve      |
- *     | free    | removing, truncating, showing what pends, moving live bytes | all of it                |
+ *     | rewrite | bytes rewritten or moved with hardly any new ones; renames; | half of the reserve      |
+ *     |         | live bytes moved out of a segment                           |                          |
+ *     | free    | removing, truncating, showing what pends; the record that   | all of it                |
+ *     |         | segments may go                                             |                          |
  *
  * What is free comes to an end by itself, since nothing new is made on a full disk. What is rewritten need not.
  */

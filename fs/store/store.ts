@@ -144,8 +144,7 @@ export class Store {
       files: opened.files,
       log: opened.log,
       covered: () => this.#covered,
-      // What it writes ends in room.
-      commit: (changes) => this.commit(changes, "free"),
+      commit: (changes, claim) => this.commit(changes, claim),
       changed: () => {
         this.#dirty = true;
         this.#afterChange();

@@ -84,13 +84,13 @@ export class Life {
       model.units.set(id, Buffer.concat(parts));
       return id;
     };
-    store.commit = (changes) => {
+    store.commit = (changes, claim) => {
       const follow = (): void => {
         for (const change of changes) model.apply(withoutRows(change));
         history.states.push(model.picture());
       };
       try {
-        commit(changes);
+        commit(changes, claim);
       } catch (error) {
         if (this.machine.power.off) follow();
         throw error;

@@ -101,7 +101,8 @@ export class Cleaning {
     const { state } = this.#host;
     const { nextIno, nextUnit, nextPending } = state.counters;
     const segments = union(state.removedSegments, segmentSet(this.victims));
-    this.#host.commit([{ type: "removed", segments, nextIno, nextUnit, nextPending }]);
+    // This alone frees: what was moved before it has used room, and may have done so for nothing.
+    this.#host.commit([{ type: "removed", segments, nextIno, nextUnit, nextPending }], "free");
   }
 
   #nextScan(): SegmentScan | undefined {
@@ -179,7 +180,7 @@ export class Cleaning {
       const place = log.queueUnit(id, chunks, parts);
       return new Unit(id, place.segment, place.offset, chunks);
     });
-    log.flush("free");
+    log.flush("rewrite");
     for (const unit of moved) applyUnit(state, unit);
     this.#host.changed();
   }
@@ -187,6 +188,6 @@ export class Cleaning {
   #writeRecords(): void {
     this.recordBytes += this.#records.weight;
     const changes = this.#records.take();
-    if (changes.length > 0) this.#host.commit(changes);
+    if (changes.length > 0) this.#host.commit(changes, "rewrite");
   }
 }
