@@ -66,6 +66,11 @@ export async function writeCheckpoint(
   return position;
 }
 
+/** Whether reading a log should pause for a checkpoint. */
+export function isCheckpointDue(state: State, checkpointBytes: number): boolean {
+  return state.extentsChanged > INDEX_LAG_EXTENTS_MAX || state.changedBytes > checkpointBytes;
+}
+
 function metaOf(state: State, position: LogPosition): Meta {
   return {
     position,

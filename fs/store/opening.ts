@@ -5,7 +5,7 @@
 import { ByteReader } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
 import { dropUnlinked } from "./apply.ts";
-import { CHECKPOINT_BYTES, INDEX_LAG_EXTENTS_MAX, writeCheckpoint } from "./checkpoint.ts";
+import { CHECKPOINT_BYTES, isCheckpointDue, writeCheckpoint } from "./checkpoint.ts";
 import type { Disk } from "./disk.ts";
 import {
   checkFormat,
@@ -162,24 +162,24 @@ async function recover(
   let done = 0;
   let covered = 0;
   let coveredTo = meta?.position;
-  const afterSegment = async (end: LogPosition, bytes: number): Promise<void> => {
+  const isEnough = (): boolean => isCheckpointDue(state, checkpointBytes);
+  const after = async (end: LogPosition, bytes: number): Promise<void> => {
     done += bytes;
     options.onProgress?.(done, totalBytes);
-    if (state.extentsChanged <= INDEX_LAG_EXTENTS_MAX && state.changedBytes <= checkpointBytes) {
-      return;
-    }
+    if (!isEnough()) return;
     coveredTo = await writeCheckpoint(state, new Log(files, end), index);
     covered = done;
   };
   let recovered: Recovered;
   if (meta === undefined && hasGaps(files)) {
-    recovered = await rebuild(state, files, index, (doneBytes) => {
-      options.onProgress?.(doneBytes, totalBytes);
+    recovered = await rebuild(state, files, index, {
+      checkpointBytes,
+      onProgress: (doneBytes) => options.onProgress?.(doneBytes, totalBytes),
     });
     coveredTo = recovered.end;
     covered = recovered.bytes;
   } else {
-    recovered = await replay(state, files, meta?.position, afterSegment);
+    recovered = await replay(state, files, meta?.position, { isEnough, after });
     if (options.keepUnlinked !== true) {
       for (const id of state.unlinked) dropUnlinked(state, id);
     }

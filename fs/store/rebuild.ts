@@ -13,7 +13,7 @@
  * says that it is not, and the next start begins again.
  */
 import { ByteReader } from "../../base/bytes.ts";
-import { CHECKPOINT_BYTES, INDEX_LAG_EXTENTS_MAX, writeCheckpoint } from "./checkpoint.ts";
+import { isCheckpointDue, writeCheckpoint } from "./checkpoint.ts";
 import { StoreError } from "./errors.ts";
 import { SEGMENT_HEADER_LENGTH } from "./format.ts";
 import { firstNumber, kindRange } from "./keys.ts";
@@ -22,8 +22,8 @@ import { Log } from "./log.ts";
 import { placeOf } from "./place.ts";
 import { countNames, RebuildingApply } from "./rebuild-apply.ts";
 import { applyOldUnit, isSettled, settleUnit } from "./rebuild-units.ts";
-import type { Recovered } from "./recovery.ts";
-import { changesOf, readWhole } from "./recovery.ts";
+import type { Pieces, Recovered } from "./recovery.ts";
+import { changesOf, readInPieces } from "./recovery.ts";
 import { Resets } from "./resets.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import { firstMissing, hasSegment } from "./segment-set.ts";
@@ -39,13 +39,19 @@ export function hasGaps(files: SegmentFiles): boolean {
   return firstMissing(segments, [], segments.at(-1) ?? 0) !== undefined;
 }
 
+export interface RebuildOptions {
+  /** Rows are written to the index whenever they are about so many bytes. */
+  readonly checkpointBytes: number;
+  readonly onProgress: (doneBytes: number) => void;
+}
+
 export async function rebuild(
   state: State,
   files: SegmentFiles,
   index: StoreIndex,
-  onProgress: (doneBytes: number) => void,
+  options: RebuildOptions,
 ): Promise<Recovered> {
-  const rebuilding = new Rebuild(state, files, index, onProgress);
+  const rebuilding = new Rebuild(state, files, index, options);
   return rebuilding.run();
 }
 
@@ -54,21 +60,26 @@ class Rebuild {
   readonly #files: SegmentFiles;
   readonly #index: StoreIndex;
   readonly #resets: Resets;
-  readonly #onProgress: (doneBytes: number) => void;
+  readonly #options: RebuildOptions;
   #end: LogPosition = { segment: 0, offset: 0 };
-  #bytes = 0;
+  /** In both passes. */
+  #readBytes = 0;
+  readonly #pieces: Pieces = {
+    isEnough: () => this.#isLarge,
+    after: async (_end, bytes) => {
+      this.#readBytes += bytes;
+      this.#options.onProgress(this.#readBytes / 2);
+      if (this.#resets.isFull) await this.#resets.store();
+      await this.#checkpointIfLarge();
+    },
+  };
 
-  constructor(
-    state: State,
-    files: SegmentFiles,
-    index: StoreIndex,
-    onProgress: (doneBytes: number) => void,
-  ) {
+  constructor(state: State, files: SegmentFiles, index: StoreIndex, options: RebuildOptions) {
     this.#state = state;
     this.#files = files;
     this.#index = index;
     this.#resets = new Resets(index);
-    this.#onProgress = onProgress;
+    this.#options = options;
   }
 
   async run(): Promise<Recovered> {
@@ -82,7 +93,7 @@ class Rebuild {
     await this.#resets.remove();
     state.rebuilding = false;
     await this.#checkpoint(true);
-    return { end: this.#end, bytes: this.#bytes, ...torn };
+    return { end: this.#end, bytes: this.#readBytes / 2, ...torn };
   }
 
   async #readBackwards(): Promise<Pick<Recovered, "tornBytes" | "savedTail">> {
@@ -92,18 +103,14 @@ class Rebuild {
     let torn: Pick<Recovered, "tornBytes" | "savedTail"> | undefined;
     for (const segment of segments.toReversed()) {
       if (hasSegment(state.removedSegments, segment)) continue;
-      const start = SEGMENT_HEADER_LENGTH;
-      const read = readWhole(this.#files, segment, { start, last: segment === last }, (frame) =>
+      const whole = { start: SEGMENT_HEADER_LENGTH, last: segment === last };
+      const read = await readInPieces(this.#files, segment, whole, this.#pieces, (frame) =>
         this.#noteFrame(segment, frame),
       );
       if (torn === undefined) {
         torn = { tornBytes: read.tornBytes, savedTail: read.savedTail };
         this.#end = { segment, offset: read.end };
       }
-      this.#bytes += read.end - start;
-      this.#onProgress(this.#bytes / 2);
-      if (this.#resets.isFull) await this.#resets.store();
-      await this.#checkpointIfLarge();
     }
     const missing = firstMissing(segments, state.removedSegments, last);
     if (missing !== undefined) {
@@ -137,7 +144,6 @@ class Rebuild {
   async #readForwards(): Promise<void> {
     const state = this.#state;
     const apply = new RebuildingApply(state, this.#resets);
-    let done = this.#bytes / 2;
     // What numbers a segment may hold is learnt from its records, as if they were written now.
     const { nextIno, nextPending } = state.counters;
     state.counters.nextIno = 0;
@@ -146,18 +152,14 @@ class Rebuild {
       if (hasSegment(state.removedSegments, segment)) continue;
       state.moveTo(segment, 0);
       state.numbered();
-      const start = SEGMENT_HEADER_LENGTH;
-      const whole = { start, last: false, checkData: false };
-      const read = readWhole(this.#files, segment, whole, (frame) => {
+      const whole = { start: SEGMENT_HEADER_LENGTH, last: false, checkData: false };
+      await readInPieces(this.#files, segment, whole, this.#pieces, (frame) => {
         if (frame.kind === "commit") {
           state.moveTo(segment, frame.offset);
           apply.commit(changesOf(segment, frame));
         }
         if (state.full) state.sweep();
       });
-      done += (read.end - start) / 2;
-      this.#onProgress(done);
-      await this.#checkpointIfLarge();
     }
     state.counters.nextIno = Math.max(nextIno, state.counters.nextIno);
     state.counters.nextPending = Math.max(nextPending, state.counters.nextPending);
@@ -184,10 +186,12 @@ class Rebuild {
     state.unlinked.clear();
   }
 
+  get #isLarge(): boolean {
+    return this.#resets.isFull || isCheckpointDue(this.#state, this.#options.checkpointBytes);
+  }
+
   async #checkpointIfLarge(): Promise<void> {
-    const { extentsChanged, changedBytes } = this.#state;
-    if (extentsChanged <= INDEX_LAG_EXTENTS_MAX && changedBytes <= CHECKPOINT_BYTES) return;
-    await this.#checkpoint(false);
+    if (this.#isLarge) await this.#checkpoint(false);
   }
 
   async #checkpoint(finished: boolean): Promise<void> {

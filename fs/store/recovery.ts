@@ -10,7 +10,7 @@ import { StoreError } from "./errors.ts";
 import { SEGMENT_HEADER_LENGTH } from "./format.ts";
 import type { LogPosition } from "./log.ts";
 import type { SegmentFiles } from "./segment-files.ts";
-import type { Frame } from "./segment-reader.ts";
+import type { Frame, ReadOptions } from "./segment-reader.ts";
 import { checkSegmentHeader, commitFollows, readFrames } from "./segment-reader.ts";
 import type { State } from "./state.ts";
 import { Unit } from "./unit.ts";
@@ -26,12 +26,11 @@ export interface Recovered {
   readonly savedTail: string | undefined;
 }
 
-/** `afterSegment` runs behind each segment with the bytes read of it: the place for a checkpoint in a long recovery. */
 export async function replay(
   state: State,
   files: SegmentFiles,
   from: LogPosition | undefined,
-  afterSegment: (end: LogPosition, bytes: number) => Promise<void>,
+  pieces: Pieces,
 ): Promise<Recovered> {
   const segments = files.list().filter((segment) => segment >= (from?.segment ?? 0));
   checkWhole(files, segments, from);
@@ -42,13 +41,11 @@ export async function replay(
   for (const [k, segment] of segments.entries()) {
     const last = k === segments.length - 1;
     const start = from !== undefined && k === 0 ? from.offset : SEGMENT_HEADER_LENGTH;
-    const read = readWhole(files, segment, { start, last }, (frame) =>
-      replayFrame(state, segment, frame),
-    );
+    const visit = (frame: Frame): void => replayFrame(state, segment, frame);
+    const read = await readInPieces(files, segment, { start, last }, pieces, visit);
     bytes += read.end - start;
     ({ tornBytes, savedTail } = read);
     end = { segment, offset: read.end };
-    await afterSegment(end, read.end - start);
   }
   return { end, bytes, tornBytes, savedTail };
 }
@@ -60,18 +57,57 @@ export interface ReadSegment {
   readonly savedTail: string | undefined;
 }
 
-/** Visits the frames of a segment. The torn tail of the last one is cut off; anything else that does not fit is damage. */
-export function readWhole(
+export interface Pieces {
+  /** Asked behind each frame: whether to pause there. */
+  isEnough(): boolean;
+  /** Behind each piece, with the bytes read of it: the place for a checkpoint. What stands there is durable. */
+  after(end: LogPosition, bytes: number): Promise<void>;
+}
+
+interface Reading {
+  readonly start: number;
+  readonly last: boolean;
+  readonly checkData?: boolean;
+}
+
+/**
+ * Visits the frames of a segment with pauses: one segment can change more rows than there is memory for. The torn tail
+ * of the last segment is cut off; anything else that does not fit is damage.
+ */
+export async function readInPieces(
   files: SegmentFiles,
   segment: number,
-  { start, last, checkData = true }: { start: number; last: boolean; checkData?: boolean },
+  { start, last, checkData = true }: Reading,
+  pieces: Pieces,
   visit: (frame: Frame) => void,
-): ReadSegment {
+): Promise<ReadSegment> {
+  const isEnough = (): boolean => pieces.isEnough();
+  let ended: ReadSegment | undefined;
+  let from = start;
+  for (;;) {
+    const isEnded = ended !== undefined;
+    const piece = { start: from, last: last && !isEnded, checkData: checkData && !isEnded };
+    const read = readPiece(files, segment, { ...piece, isEnough }, visit);
+    // A checkpoint in the last segment must not cover what a power cut can still take away.
+    if (last && read.isPart) ended ??= readPiece(files, segment, { start, last }, () => {});
+    await pieces.after({ segment, offset: read.end }, read.end - from);
+    if (!read.isPart) return ended ?? read;
+    from = read.end;
+  }
+}
+
+function readPiece(
+  files: SegmentFiles,
+  segment: number,
+  { start, last, ...options }: Reading & ReadOptions,
+  visit: (frame: Frame) => void,
+): ReadSegment & { isPart: boolean } {
   // Of a segment that the index has frames of, the header says nothing new: fsck tells of it.
   if (!checkSegmentHeader(files, segment) && start <= SEGMENT_HEADER_LENGTH) {
     throw new StoreError("STORE_DAMAGED", `segment ${segment} has no valid header`);
   }
-  const read = readFrames(files, segment, start, visit, checkData);
+  const read = readFrames(files, segment, start, visit, options);
+  if (read.isPart) return { end: read.offset, tornBytes: 0, savedTail: undefined, isPart: true };
   let tornBytes = 0;
   let savedTail: string | undefined;
   if (read.torn !== undefined) {
@@ -91,7 +127,7 @@ export function readWhole(
   } else if (read.offset < files.length(segment)) {
     throw new StoreError("STORE_DAMAGED", `segment ${segment} ends in zeros`);
   }
-  return { end: read.offset, tornBytes, savedTail };
+  return { end: read.offset, tornBytes, savedTail, isPart: false };
 }
 
 /** Segments follow each other, and none ends before what the index has of it. */

@@ -38,8 +38,17 @@ export type Frame =
 export interface ReadEnd {
   /** Behind the last whole frame. */
   readonly offset: number;
-  /** Why the reading ended before the end of the file; undefined at its end. */
+  /** Why the reading ended before the end of the file; undefined at its end, and when `isEnough` ended it. */
   readonly torn: string | undefined;
+  /** `isEnough` ended it: there may be more. */
+  readonly isPart: boolean;
+}
+
+export interface ReadOptions {
+  /** Whether the checksums of units are checked too. */
+  readonly checkData?: boolean;
+  /** Asked behind each frame: true ends the reading there. */
+  readonly isEnough?: () => boolean;
 }
 
 /** Throws STORE_FORMAT for a newer format; returns whether the segment has its header. */
@@ -57,16 +66,13 @@ export function checkSegmentHeader(files: SegmentFiles, segment: number): boolea
   return header.segment === segment;
 }
 
-/**
- * Calls `visit` for each frame from `offset` on. Buffers are valid only during the call. With
- * `checkData` the checksums of units are checked too.
- */
+/** Calls `visit` for each frame from `offset` on. Buffers are valid only during the call. */
 export function readFrames(
   files: Pick<SegmentFiles, "length" | "read">,
   segment: number,
   offset: number,
   visit: (frame: Frame) => void,
-  checkData = true,
+  { checkData = true, isEnough = () => false }: ReadOptions = {},
 ): ReadEnd {
   const length = files.length(segment);
   let window: Buffer = Buffer.alloc(0);
@@ -100,15 +106,19 @@ export function readFrames(
     windowStart = from;
     return zeros;
   };
-  const torn = (why: string): ReadEnd => ({ offset: at, torn: `${why} at offset ${at}` });
+  const torn = (why: string): ReadEnd => ({
+    offset: at,
+    torn: `${why} at offset ${at}`,
+    isPart: false,
+  });
 
   while (at < length) {
     if (!have(FRAME_HEADER_LENGTH)) {
-      if (onlyZerosLeft()) return { offset: at, torn: undefined };
+      if (onlyZerosLeft()) return { offset: at, torn: undefined, isPart: false };
       return torn("a cut-off frame header");
     }
     const header = decodeFrameHeader(window, at - windowStart);
-    if (header.kind === 0 && onlyZerosLeft()) return { offset: at, torn: undefined };
+    if (header.kind === 0 && onlyZerosLeft()) return { offset: at, torn: undefined, isPart: false };
     if (header.metaLength > FRAME_META_LENGTH_MAX || header.dataLength > UNIT_LENGTH_MAX) {
       return torn("an impossible frame length");
     }
@@ -132,8 +142,9 @@ export function readFrames(
       throw new StoreError("STORE_FORMAT", `segment ${segment} has a frame of kind ${header.kind}`);
     }
     at += headLength + header.dataLength;
+    if (isEnough()) return { offset: at, torn: undefined, isPart: true };
   }
-  return { offset: at, torn: undefined };
+  return { offset: at, torn: undefined, isPart: false };
 }
 
 function isZero(bytes: Buffer): boolean {
