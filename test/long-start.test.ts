@@ -139,9 +139,7 @@ for (const gaps of [false, true]) {
     await first.close();
     t.ok(batches.length > 10, `${batches.length} batches`);
     const most = Math.max(...batches);
-    // Directories learn in the end how many names they have, all at once.
-    const mostMax = BATCH_ROWS_MAX + (gaps ? DIRECTORIES : 0);
-    t.ok(most <= mostMax, `${most} rows in one batch, of ${mostMax}`);
+    t.ok(most <= BATCH_ROWS_MAX, `${most} rows in one batch, of ${BATCH_ROWS_MAX}`);
     t.same((await checkStore(directory)).problems, []);
 
     for (let failing = 1; failing < batches.length; failing += 7) {

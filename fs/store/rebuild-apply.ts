@@ -21,6 +21,8 @@ import { union } from "./segment-set.ts";
 import type { State } from "./state.ts";
 import type { StoreIndex } from "./store-index.ts";
 
+const NAMES_AT_ONCE = 1_000;
+
 export class RebuildingApply {
   readonly #state: State;
   readonly #resets: Resets;
@@ -152,8 +154,15 @@ export class RebuildingApply {
   }
 }
 
-/** Directories learn from the index's rows, which must be up to date, how many names they have. */
-export async function countNames(state: State, index: StoreIndex): Promise<void> {
+/**
+ * Directories learn from the index's rows, which must be up to date, how many names they have. `mayPause` is called behind
+ * each: the place for a checkpoint.
+ */
+export async function countNames(
+  state: State,
+  index: StoreIndex,
+  mayPause: () => Promise<void>,
+): Promise<void> {
   let entries = 0;
   let dotlocks = 0;
   let lastCookie = 0;
@@ -170,17 +179,29 @@ export async function countNames(state: State, index: StoreIndex): Promise<void>
     entries = dotlocks = lastCookie = 0;
     if (state.full) state.sweep();
   };
-  await index.each(kindRange("d"), (key, value) => {
-    const directory = firstNumber(key);
-    if (directory !== parent) endDirectory();
-    parent = directory;
-    const name = key.toString("latin1", 7);
-    const { cookie } = decodeNameRow(parent, name, new ByteReader(value));
-    entries++;
-    if (name.endsWith(DOTLOCK_SUFFIX)) dotlocks++;
-    lastCookie = Math.max(lastCookie, cookie);
-    counters.names++;
-    counters.nameBytes += name.length;
-  });
+  const rows = index.rows(kindRange("d"));
+  try {
+    for (;;) {
+      const some = await rows.next(NAMES_AT_ONCE);
+      if (some.length === 0) break;
+      for (const [key, value] of some) {
+        const directory = firstNumber(key);
+        if (directory !== parent) {
+          endDirectory();
+          await mayPause();
+        }
+        parent = directory;
+        const name = key.toString("latin1", 7);
+        const { cookie } = decodeNameRow(parent, name, new ByteReader(value));
+        entries++;
+        if (name.endsWith(DOTLOCK_SUFFIX)) dotlocks++;
+        lastCookie = Math.max(lastCookie, cookie);
+        counters.names++;
+        counters.nameBytes += name.length;
+      }
+    }
+  } finally {
+    await rows.close();
+  }
   endDirectory();
 }

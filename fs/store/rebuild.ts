@@ -89,7 +89,7 @@ class Rebuild {
     const torn = await this.#readBackwards();
     await this.#readForwards();
     await this.#settleUnits();
-    await countNames(state, this.#index);
+    await countNames(state, this.#index, () => this.#checkpointIfLarge());
     await this.#resets.remove();
     state.rebuilding = false;
     await this.#checkpoint(true);
