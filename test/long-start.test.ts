@@ -19,8 +19,8 @@ import { dump } from "./store-dump.ts";
 
 const DIRECTORIES = 900;
 const CHECKPOINT_BYTES = 16 * 1024;
-/** Rows of 80 bytes at least, and what one commit and the rows of a finished index come to. */
-const BATCH_ROWS_MAX = CHECKPOINT_BYTES / 80 + 100;
+/** What weighs 80 bytes is one row or, if it is a name, two; and what one commit and the last rows come to. */
+const BATCH_ROWS_MAX = Math.ceil((2 * CHECKPOINT_BYTES) / 80) + 100;
 const small: StoreOptions = { checkpointBytes: CHECKPOINT_BYTES };
 
 t.setTimeout(120_000);
