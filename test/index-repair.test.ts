@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { checkStore } from "../fs/store/check.ts";
 import { IndexDb } from "../fs/store/index-db.ts";
 import { Store } from "../fs/store/store.ts";
+import { systemDisk } from "../fs/store/system-disk.ts";
 import { newFile } from "./system/cut-life.ts";
 
 const skip = process.getuid?.() === 0 ? false : "only root can mount a small tmpfs";
@@ -103,4 +104,29 @@ t.test("a checkpoint that found no room is made later", { skip }, async (t) => {
   t.equal(again.recovered.bytes, 0, "the index had everything");
   t.ok(again.lookup(1, "a17") > 0 && again.lookup(1, "b17") > 0 && again.lookup(1, "c") > 0);
   await again.close();
+});
+
+t.test("names are durable before the files of the old index go", async (t) => {
+  const parent = mkdtempSync(join(tmpdir(), "onespool-index-"));
+  t.teardown(() => rmSync(parent, { recursive: true, force: true }));
+  const index = await IndexDb.open(parent);
+  const batch = index.batch();
+  batch.put(key(1), Buffer.from("a row"));
+  await batch.write();
+  const there = (): string[] =>
+    ["index", "index.new", "index.gone"].filter((name) => existsSync(join(parent, name)));
+  const synced: string[][] = [];
+  const { syncDirectory } = systemDisk;
+  t.teardown(() => {
+    systemDisk.syncDirectory = syncDirectory;
+  });
+  systemDisk.syncDirectory = (path) => {
+    synced.push(there());
+    syncDirectory(path);
+  };
+  await index.repair();
+  t.same(synced, [["index", "index.gone"]]);
+  t.same(there(), ["index"]);
+  t.same(index.get(key(1)), Buffer.from("a row"));
+  await index.close();
 });

@@ -95,15 +95,20 @@ export class IndexDb implements StoreIndex {
     if (oldDirectory !== undefined) fs.closeSync(oldDirectory);
     const gonePath = goneIndexDirectory(this.#store);
     try {
+      // A name that an earlier repair could not get rid of.
+      await rm(gonePath, { recursive: true, force: true });
       fs.renameSync(path, gonePath);
       fs.renameSync(newPath, path);
-      await rm(gonePath, { recursive: true, force: true });
+      // Before the old files go: a power cut must not leave their directory as the index.
+      systemDisk.syncDirectory(this.#store);
     } catch (error) {
       // Nothing was written to the new one, and nothing must be: a start may find the old one.
       this.#isStuck = true;
       throw indexError("cannot rename the index", error);
     }
     this.#isBroken = false;
+    // What cannot be removed is removed by the next repair or start.
+    await rm(gonePath, { recursive: true, force: true }).catch(() => {});
   }
 
   /** LevelDB itself would hand out what a damaged block holds, or miss a row that is there. */
