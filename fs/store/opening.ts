@@ -112,6 +112,8 @@ export async function openStore(directory: string, options: StoreOptions): Promi
           await index?.close();
           index = undefined;
           indexKind.dropAside?.(directory);
+          // One that was made in part is of no use.
+          if (indexRebuilt) indexKind.remove(directory);
           continue;
         }
         if (error.code !== "INDEX_DAMAGED" || indexRebuilt) throw error;

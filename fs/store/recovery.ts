@@ -130,7 +130,11 @@ function readPiece(
   return { end: read.offset, tornBytes, savedTail, isPart: false };
 }
 
-/** Segments follow each other, and none ends before what the index has of it. */
+/**
+ * Segments follow each other, and none ends before what the index has of it. An index may be older than the end of
+ * segments that cleaning took away: it is made anew, and that tells them from segments that were lost. The last segment is
+ * never cleaned, so a log that ends before the index does was cut.
+ */
 function checkWhole(
   files: SegmentFiles,
   segments: readonly number[],
@@ -142,7 +146,13 @@ function checkWhole(
     expected++;
   }
   if (segments.length === 0 || expected <= (segments.at(-1) as number)) {
-    throw new StoreError("STORE_DAMAGED", `the log has no segment ${expected}`);
+    const mayBeCleaned = from !== undefined && segments.length > 0;
+    throw mayBeCleaned
+      ? new StoreError(
+          "INDEX_DAMAGED",
+          `the index ends in segment ${from.segment}, and the log has no segment ${expected}`,
+        )
+      : new StoreError("STORE_DAMAGED", `the log has no segment ${expected}`);
   }
   if (from === undefined) return;
   const length = files.length(from.segment);
