@@ -16,6 +16,7 @@ import {
   type Site,
 } from "./import-tree.ts";
 import { randomFrom } from "./movers.ts";
+import { childOf, isAlive } from "./system/mount.ts";
 
 const skip = noKernelBinding();
 const isLong = process.env["ONESPOOL_LONG"] === "1";
@@ -89,17 +90,39 @@ for (const share of [[], ["--share"]]) {
   );
 }
 
-t.test("the spool dies: the import says so, and goes on with the next one", { skip }, async (t) => {
+t.test("the spool dies: with a successor the import goes on", { skip }, async (t) => {
+  const place = site(t);
+  const { source, mountpoint, store } = place;
+  await largeTree(place);
+  const before = await snapshot(source);
+  const { child } = await serve(store, mountpoint);
+  const ended = collect(startImport(source, mountpoint));
+  for (let kills = 0; kills < 2; kills++) {
+    await Promise.race([ended, sleep(400)]);
+    const serving = childOf(child.pid!);
+    process.kill(serving, "SIGKILL");
+    while (isAlive(serving) || childOf(child.pid!) === 0) await sleep(5);
+  }
+  t.match(await ended, { code: 0, stderr: "" });
+  t.strictSame(await snapshot(mountpoint), before);
+  child.kill("SIGTERM");
+  await once(child, "exit");
+  t.match(await onespool("fsck", store), { code: 0, stdout: /: clean; / });
+});
+
+t.test("the spool dies for good: the import says so, and goes on later", { skip }, async (t) => {
   const place = site(t);
   const { source, mountpoint, store } = place;
   await largeTree(place);
   const before = await snapshot(source);
   for (let round = 0; round < 2; round++) {
     const { child } = await serve(store, mountpoint);
-    const importer = startImport(source, mountpoint);
-    const ended = collect(importer);
+    const serving = childOf(child.pid!);
+    const ended = collect(startImport(source, mountpoint));
     await Promise.race([ended, sleep(400 + round * 250)]);
+    // The keeper first: it starts no successor.
     child.kill("SIGKILL");
+    process.kill(serving, "SIGKILL");
     await once(child, "exit");
     const { code, stderr } = await ended;
     if (code !== 0) t.match(stderr, /^onespool: .*the process that served this mount is gone/m);

@@ -182,7 +182,8 @@ export class ServedMount {
 }
 
 /** 0: it has none now. */
-function childOf(pid: number): number {
+/** The process that a keeper has started; 0 when there is none. */
+export function childOf(pid: number): number {
   try {
     return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").split(" ")[0]);
   } catch {
@@ -198,7 +199,7 @@ function killProcess(pid: number): void {
   }
 }
 
-function isAlive(pid: number): boolean {
+export function isAlive(pid: number): boolean {
   try {
     return pid !== 0 && !/\) [ZX] [^)]*$/.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
   } catch {
