@@ -9,6 +9,8 @@ import t from "tap";
 import { backup } from "../fs/backup/backup.ts";
 import { listBackups, restore } from "../fs/backup/restore.ts";
 import { checkStore } from "../fs/store/check.ts";
+import { encodeSegmentHeader, SEGMENT_HEADER_LENGTH } from "../fs/store/format.ts";
+import { segmentNumber, segmentPath } from "../fs/store/paths.ts";
 import { Store } from "../fs/store/store.ts";
 import { command, onespool } from "./cli-process.ts";
 import { contentsOf, randomFrom, readStore, spoil, spoilSegment, StoreLoad } from "./store-load.ts";
@@ -265,4 +267,28 @@ t.test("the identity stays when the store is opened and backed up again", async 
   await backup(store, place);
   await opened.close();
   t.equal(fs.readFileSync(join(store, "identity"), "latin1"), identity);
+});
+
+t.test("a segment whose end has moved and is not cut yet is copied as it will be", async (t) => {
+  const { directory, store, place } = scratch(t);
+  const load = new StoreLoad(seed + 9);
+  await makeStore(store, load, 200);
+  const numbers = fs.readdirSync(join(store, "log")).flatMap((name) => segmentNumber(name) ?? []);
+  const last = Math.max(...numbers);
+  const [ended, header] = [segmentPath(store, last - 1), segmentPath(store, last)];
+  const { size } = fs.statSync(ended);
+  const fd = fs.openSync(header, "r+");
+  fs.writeSync(fd, encodeSegmentHeader(last, size), 0, SEGMENT_HEADER_LENGTH, 0);
+  fs.closeSync(fd);
+  // What was moved, and the zeros that are written ahead.
+  const moved = fs.readFileSync(header).subarray(SEGMENT_HEADER_LENGTH);
+  fs.appendFileSync(ended, Buffer.concat([moved, Buffer.alloc(10_000)]));
+  const first = await backup(store, place);
+  t.same(first.damage, []);
+  t.equal((await backup(store, place)).copiedSegments, 0, "nothing is new before it is cut");
+  fs.truncateSync(ended, size);
+  t.equal((await backup(store, place)).copiedSegments, 0, "nor afterwards");
+  const restored = join(directory, "restored");
+  await restore(place, restored);
+  t.same(await readStore(restored), load.model);
 });

@@ -7,6 +7,7 @@
  * show neither. So the log is listed until two listings in a row agree, between which every segment was opened.
  */
 import * as fs from "node:fs";
+import { decodeSegmentHeader, SEGMENT_HEADER_LENGTH } from "../store/format.ts";
 import { logDirectory, segmentNumber, segmentPath } from "../store/paths.ts";
 import { BackupError, backupIoError } from "./errors.ts";
 
@@ -18,6 +19,11 @@ export interface HeldSegment {
   readonly fd: number;
   /** Whether it was the one that the log was appended to when it was listed. */
   readonly isLast: boolean;
+  /**
+   * Where it ends, whatever stands behind: of one that could not be synced the end is in the one behind it, and may not be
+   * cut off yet (fs/store/log-tail.ts).
+   */
+  readonly lengthMax: number;
 }
 
 export interface HeldLog {
@@ -41,10 +47,13 @@ export function holdLog(store: string): HeldLog {
         throw new BackupError("BACKUP_SOURCE", `${logDirectory(store)} has no segment`);
       }
       if (!gone && after.join() === before.join() && isCurrent(store, last, open)) {
+        const ended = last - 1;
+        const endedAt = previousLength(open.get(last) as number) || Infinity;
         const segments = after.map((segment) => ({
           segment,
           fd: open.get(segment) as number,
           isLast: segment === last,
+          lengthMax: segment === ended ? endedAt : Infinity,
         }));
         return { segments, close };
       }
@@ -59,6 +68,18 @@ export function holdLog(store: string): HeldLog {
     "BACKUP_SOURCE",
     `${logDirectory(store)} changed during each of ${LISTINGS_MAX} listings`,
   );
+}
+
+/** What the header says of the segment before; 0: it was not cut. */
+function previousLength(fd: number): number {
+  const bytes = Buffer.alloc(SEGMENT_HEADER_LENGTH);
+  try {
+    fs.readSync(fd, bytes, 0, bytes.length, 0);
+  } catch {
+    // Whoever copies it tells of this.
+    return 0;
+  }
+  return decodeSegmentHeader(bytes)?.previousLength ?? 0;
 }
 
 /** Opens what is not open yet; whether one of them is not there any more. */

@@ -22,11 +22,12 @@ export function compareSegment(held: HeldSegment, place: string, copy: SegmentCo
   }
   try {
     if (fs.fstatSync(fd).size !== copy.length) return "copyGone";
-    if (held.isLast || fs.fstatSync(held.fd).size !== copy.length) return "differs";
+    const length = Math.min(fs.fstatSync(held.fd).size, held.lengthMax);
+    if (held.isLast || length !== copy.length) return "differs";
     const tail = Math.max(0, copy.length - COMPARED_LENGTH);
     const same =
       readAt(fd, 0, SEGMENT_HEADER_LENGTH).equals(readAt(held.fd, 0, SEGMENT_HEADER_LENGTH)) &&
-      readAt(fd, tail, COMPARED_LENGTH).equals(readAt(held.fd, tail, COMPARED_LENGTH));
+      readAt(fd, tail, copy.length - tail).equals(readAt(held.fd, tail, copy.length - tail));
     return same ? "same" : "differs";
   } catch (error) {
     // Reading the whole segment says what cannot be read of it.

@@ -31,9 +31,10 @@ export class SegmentBytesReader {
   #buffer = Buffer.allocUnsafeSlow(SEGMENT_LENGTH + 2 * ZEROS_AHEAD);
 
   /** Undefined for a last segment that has no header yet. */
-  read({ segment, fd, isLast }: HeldSegment): SegmentBytes | undefined {
+  read({ segment, fd, isLast, lengthMax }: HeldSegment): SegmentBytes | undefined {
     const unreadable: BadRange[] = [];
-    let length = this.#fill(segment, fd, 0, unreadable);
+    const file = { segment, fd, lengthMax };
+    let length = this.#fill(file, 0, unreadable);
     if (isLast && length < SEGMENT_HEADER_LENGTH) return undefined;
     for (let again = 0; ; again++) {
       const bytes = this.#buffer.subarray(0, length);
@@ -49,7 +50,7 @@ export class SegmentBytesReader {
       }
       const first = Math.min(scan.bad[0]?.offset ?? length, data[0]?.offset ?? length);
       if (isLast && first < length && again < READ_AGAIN_MAX) {
-        length = this.#fill(segment, fd, first, unreadable);
+        length = this.#fill(file, first, unreadable);
         continue;
       }
       const damage: Damage[] = unreadable.map((range) => ({ kind: "unreadable", ...range }));
@@ -66,10 +67,14 @@ export class SegmentBytesReader {
   }
 
   /** Reads the segment from an offset on, a multiple of a block or not; returns its length. */
-  #fill(segment: number, fd: number, from: number, unreadable: BadRange[]): number {
+  #fill(
+    { segment, fd, lengthMax }: Omit<HeldSegment, "isLast">,
+    from: number,
+    unreadable: BadRange[],
+  ): number {
     let length: number;
     try {
-      ({ size: length } = fs.fstatSync(fd));
+      length = Math.min(fs.fstatSync(fd).size, lengthMax);
     } catch (error) {
       throw backupIoError(`cannot look at segment ${segment}`, error);
     }
