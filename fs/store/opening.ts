@@ -186,6 +186,7 @@ async function recover(
       for (const id of state.unlinked) dropUnlinked(state, id);
     }
   }
+  dropGone(state);
   removeLeftOver(files, state);
   const log = new Log(files, recovered.end, {
     segmentLength: options.segmentLength,
@@ -194,6 +195,19 @@ async function recover(
   });
   const lagBytes = recovered.bytes - covered;
   return { log, checkpointBytes, recovered, lagBytes, covered: coveredTo };
+}
+
+/**
+ * No record says that a unit which nobody came to reference was dropped. Cleaning has left it behind then, and somebody who
+ * still has its name must not find it.
+ */
+function dropGone(state: State): void {
+  for (const id of state.unlinked) {
+    const unit = state.unit(id);
+    if (unit !== undefined && hasSegment(state.removedSegments, unit.segment)) {
+      dropUnlinked(state, id);
+    }
+  }
 }
 
 /** A crash may come between the record that segments are to go and the end of their files. */
