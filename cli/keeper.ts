@@ -12,6 +12,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { abortMount } from "../fs/kernel/mount-command.ts";
 import { EXIT_REPLACE, openKept, QUICK_DEATHS_MAX, type Kept } from "../fs/takeover/kept.ts";
 import { watchStuck } from "../fs/takeover/stuck.ts";
 import { CommandFailure, EXIT_FAILED, reasonOf } from "./failure.ts";
@@ -79,7 +80,7 @@ class Keeper {
       const { code, how, failure } = death;
       if (!this.#wasReady) throw startFailure(death);
       if (code === 0) return 0;
-      if (this.#isStopping) return code ?? this.#giveUp(how);
+      if (this.#isStopping) return this.#giveUp(how, code ?? EXIT_FAILED);
       if (code === EXIT_REPLACE) {
         this.#kept.close();
         this.#kept = this.#open();
@@ -159,10 +160,11 @@ class Keeper {
     else this.#child.kill(signal);
   }
 
-  async #giveUp(how: string): Promise<number> {
+  async #giveUp(how: string, code = EXIT_FAILED): Promise<number> {
     this.#say(`${how}; giving the mount up`);
+    abortMount(this.#settings.mountpoint);
     await unmount(this.#settings.mountpoint, true).catch(() => undefined);
-    return EXIT_FAILED;
+    return code;
   }
 
   #say(what: string): void {

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { InvariantError } from "../base/assert.ts";
 import { isDirectory } from "../fs/attributes.ts";
+import { abortMount } from "../fs/kernel/mount-command.ts";
 import type { Mounted } from "../fs/mounted.ts";
 import type { Spool, SpoolOptions } from "../fs/spool.ts";
 import { StoreError } from "../fs/store/errors.ts";
@@ -255,6 +256,8 @@ async function closeSpool(spool: Spool, store: string): Promise<void> {
  */
 async function replace(mountpoint: string): Promise<number> {
   process.stderr.write(`onespool: ${mountpoint}: cannot be taken over; it is mounted anew\n`);
+  // Not by the end of those who hold the device: a dead process that hangs in the kernel waits for this.
+  abortMount(mountpoint);
   await unmount(mountpoint, true);
   return EXIT_REPLACE;
 }
@@ -263,10 +266,11 @@ async function replace(mountpoint: string): Promise<number> {
 export async function serve(serving: Serving): Promise<number> {
   const { store, mountpoint, options, whileConnected, kept, onReady } = serving;
   const takeover = kept && (await import("../fs/takeover/start.ts")).openTakeover();
+  // The process that serves the new mount is not told of it.
+  if (kept !== undefined && kept.stuckPid > 0) breakLocks(store, kept.stuckPid);
   if (kept?.isSuccessor === true && takeover?.inherited?.resends !== true) {
     return replace(mountpoint);
   }
-  if (kept !== undefined && kept.stuckPid > 0) breakLocks(store, kept.stuckPid);
   const spool = await openSpool(serving, takeover);
   // Before the mount: a signal in between would leave one without a server.
   const signalled = listenForSignals(mountpoint);

@@ -196,6 +196,19 @@ t.test("a spool that was killed is mounted again", { skip }, async (t) => {
   t.notOk(isMounted(mount));
 });
 
+t.test("SIGTERM while no spool serves leaves no dead mount", { skip }, async (t) => {
+  const { mount, supervised } = begin(t);
+  await supervised.says("ready\n");
+  const spool = supervised.childWith(SPOOL);
+  // So that it does not end before it is killed.
+  process.kill(spool, "SIGSTOP");
+  supervised.child.kill("SIGTERM");
+  await until("the front has ended", () => supervised.childWith(FRONT) === 0);
+  process.kill(spool, "SIGKILL");
+  t.equal(await supervised.end(), 1);
+  t.notOk(isMounted(mount));
+});
+
 t.test("a supervisor that was killed leaves no process and no mount", { skip }, async (t) => {
   const { mount, supervised } = begin(t);
   await supervised.says("ready\n");

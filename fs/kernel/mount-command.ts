@@ -4,8 +4,9 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 
 export const fileSystemType = "fuse.onespool";
 
@@ -92,5 +93,23 @@ export function abortConnection(entry: TableEntry, directory: string): void {
     // Not mounted there. -c: a path in the mount must not be looked at from here.
     const args = ["-i", "-c", "-f", "-l", directory];
     spawnSync("umount", args, { stdio: "ignore", timeout: abortMsMax });
+  }
+}
+
+/**
+ * Ends the connection of the mount of which nobody will go on serving, for whoever holds its device: as long as somebody
+ * else does too, a dead process that hangs in the kernel, closing it ends nothing. Whether one of ours is there; the mount
+ * itself may stay.
+ */
+export function abortMount(mountpoint: string): boolean {
+  try {
+    const directory = join(realpathSync(dirname(mountpoint)), basename(mountpoint));
+    const entry = findMount(readFileSync("/proc/self/mountinfo", "utf8"), directory);
+    if (entry?.type !== fileSystemType) return false;
+    abortConnection(entry, directory);
+    return true;
+  } catch {
+    // Without the directory above there is none.
+    return false;
   }
 }

@@ -97,6 +97,11 @@ export class KeptProcess {
     return this.#finished;
   }
 
+  /** Ever. */
+  get wasReady(): boolean {
+    return this.#wasReady;
+  }
+
   get isRunning(): boolean {
     return this.#running !== undefined;
   }

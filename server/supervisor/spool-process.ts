@@ -17,6 +17,9 @@ const DELAY_MS_MIN = 20;
 /** One that has served for so long did not die of what it found when it began. */
 const LIFE_MS_MIN = 500;
 
+/** Until nobody waits for a mount to be taken away. */
+const DETACH_MS_MAX = 10_000;
+
 /** What `onespool mount` tells its starter. */
 type SpoolMessage =
   | { readonly ready: string; readonly warnings: readonly string[] }
@@ -95,8 +98,21 @@ export function hearSpool(message: unknown, onReady: (line: string) => void): Wo
   return { kind: "ready" };
 }
 
-/** Takes a mount away whose server was killed. In a process of its own, since this one must not hang at it. */
-export function detachMount(mount: string): void {
+/**
+ * Takes a mount away whose server was killed. In a process of its own, since this one must not hang at it. Resolves when
+ * it is gone, or when that takes too long.
+ */
+export function detachMount(mount: string): Promise<void> {
   const args = [COMMAND, "umount", "--lazy", mount];
-  spawn(process.execPath, args, { cwd: "/", detached: true, stdio: "ignore" }).unref();
+  const child = spawn(process.execPath, args, { cwd: "/", detached: true, stdio: "ignore" });
+  child.unref();
+  return new Promise((resolve) => {
+    const late = setTimeout(resolve, DETACH_MS_MAX);
+    const end = (): void => {
+      clearTimeout(late);
+      resolve();
+    };
+    child.once("close", end);
+    child.once("error", end);
+  });
 }

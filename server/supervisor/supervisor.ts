@@ -11,6 +11,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { assertNever } from "../../base/assert.ts";
+import { abortMount } from "../../fs/kernel/mount-command.ts";
 import { formatEndpoint } from "../config/values.ts";
 import type { Config, Listener } from "../config/config.ts";
 import type { Account } from "../config/accounts.ts";
@@ -352,7 +353,11 @@ class Supervisor {
     this.#front.killGroup();
     await frontEnded;
     const isClean = await this.#closeSpool();
+    // One that died, or was told to end before it could answer, has not taken its mount away.
+    const { mount } = this.#config.spool;
+    const isLeft = !isClean && this.#spool.wasReady && abortMount(mount);
     this.#spoolKeeper.close();
+    if (isLeft) await detachMount(mount);
     this.#metrics?.close();
     this.#log.info("ended", { isClean });
     this.#log.flush();
@@ -372,7 +377,7 @@ class Supervisor {
     this.#spool.signal("SIGINT");
     const patience = setTimeout(() => {
       this.#spool.killGroup();
-      detachMount(this.#config.spool.mount);
+      void detachMount(this.#config.spool.mount);
     }, END_MS_MAX);
     await ended;
     clearTimeout(patience);
