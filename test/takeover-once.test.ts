@@ -8,6 +8,7 @@ import { join } from "node:path";
 import t from "tap";
 import { CONTROL_INO } from "../fs/files/control.ts";
 import { StoreError } from "../fs/store/errors.ts";
+import { entryOut } from "../fs/kernel/abi.ts";
 import { handleOf, text, u32, u64 } from "./kernel-requests.ts";
 import type { Body, OpcodeName } from "./takeover-life.ts";
 import { create, creating, Killed, Life, writing } from "./takeover-life.ts";
@@ -201,6 +202,9 @@ for (const [what, { prepare, state, wanted, answer }] of Object.entries(cases)) 
       t.teardown(() => second.spool.close());
       const reply = await second.askSoon(name, node, body, 1000n + again);
       t.equal(reply.error, 0);
+      if (what === "link") {
+        t.equal(reply.body.readBigUInt64LE(entryOut.attr_valid), 0n, "not trusted, as at first");
+      }
       t.equal(reply.unique, 1000n + again, "as the kernel knows it");
       if (answer !== undefined) {
         const handle = body[0]!.readBigUInt64LE();

@@ -5,13 +5,15 @@
  */
 import { EIO, isErrno } from "../../../base/errno.ts";
 import type { Errno } from "../../../base/errno.ts";
+import type { Attributes } from "../../attributes.ts";
 import { O_DSYNC, O_TRUNC } from "../../files/open-flags.ts";
 import { createIn, linkIn, mkdirIn, mknodIn, opcode, writeIn, writeOut } from "../abi.ts";
 import { whenDone } from "../outcome.ts";
 import type { Handler, Outcome } from "../outcome.ts";
 import type { Reply } from "../reply.ts";
 import type { Session } from "../session.ts";
-import { encodeCreated, encodeEntry } from "./names.ts";
+import { settledAttributes } from "./attributes.ts";
+import { encodeCreated, encodeEntry, encodeLinked } from "./names.ts";
 
 /** At the end of the file as it was then: what the kernel has cached of it may be wrong anywhere. */
 const append: Handler = (session, request, reply) => {
@@ -55,6 +57,17 @@ const create: Handler = (session, request, reply: Reply) => {
   });
 };
 
+/** What deliveries have changed meanwhile counts here as for a LINK that is new. */
+const link: Handler = (session, request, reply) =>
+  whenDone(allSettledAttributes(session, request.u64(linkIn.oldnodeid)), (attributes) =>
+    encodeLinked(session, reply, attributes),
+  );
+
+async function allSettledAttributes(session: Session, ino: number): Promise<Attributes | Errno> {
+  await session.settled();
+  return settledAttributes(session, ino);
+}
+
 const done: Handler = (session) => afterSettled(session, () => 0);
 
 const handlers: ReadonlyMap<number, Handler> = new Map([
@@ -63,7 +76,7 @@ const handlers: ReadonlyMap<number, Handler> = new Map([
   [opcode.MKNOD, entry(mknodIn.sizeof)],
   [opcode.MKDIR, entry(mkdirIn.sizeof)],
   [opcode.SYMLINK, entry(0)],
-  [opcode.LINK, entry(linkIn.sizeof)],
+  [opcode.LINK, link],
   [opcode.UNLINK, done],
   [opcode.RMDIR, done],
   [opcode.RENAME, done],

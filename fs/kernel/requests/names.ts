@@ -116,21 +116,28 @@ export const mkdir: Handler = (session, request, reply) => {
   return whenLocked(session, name, result, () => encodeEntry(session, reply, result));
 };
 
+export function encodeLinked(
+  session: Session,
+  reply: Reply,
+  result: Attributes | Errno,
+): Errno | number {
+  const length = encodeEntry(session, reply, result);
+  if (!isErrno(result)) reply.u64(entryOut.attr_valid, notTrustedSec);
+  return length;
+}
+
 export const link: Handler = (session, request, reply) => {
   const name = request.name(linkIn.sizeof);
   if (name === undefined) return EINVAL;
   const ino = request.u64(linkIn.oldnodeid);
   const result = session.operations.link(ino, request.node, name, request.caller);
-  const encode = (attributes: Attributes | Errno): Errno | number => {
-    const length = encodeEntry(session, reply, attributes);
-    if (!isErrno(attributes)) reply.u64(entryOut.attr_valid, notTrustedSec);
-    return length;
-  };
   if (isErrno(result) || session.settled(ino) === undefined) {
-    return whenLocked(session, name, result, () => encode(result));
+    return whenLocked(session, name, result, () => encodeLinked(session, reply, result));
   }
   // The attributes from before the wait are older than what the kernel is told meanwhile.
-  return whenDone(settledAttributes(session, ino), encode);
+  return whenDone(settledAttributes(session, ino), (settled) =>
+    encodeLinked(session, reply, settled),
+  );
 };
 
 export const unlink: Handler = (session, request) => {
