@@ -5,7 +5,7 @@
  *
  * A keeper neither reads nor writes any of them, and knows nothing of the store.
  */
-import { closeSync, constants, openSync, unlinkSync } from "node:fs";
+import { closeSync, constants, openSync, statfsSync, unlinkSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,8 +19,11 @@ export const EXIT_REPLACE = 75;
 /** Deaths in a row, each soon after the start, after which nobody is made to wait for a successor any longer. */
 export const QUICK_DEATHS_MAX = 6;
 
-/** Directories whose files are in memory. Where there is none, the files are on disk and gone with their descriptors too. */
-const memoryDirectories = ["/dev/shm", "/run"];
+/**
+ * Directories whose files are in memory as a rule; first the one that not everybody can fill. Where there is none, the
+ * files are on disk and gone with their descriptors too.
+ */
+const memoryDirectories = ["/run", "/dev/shm"];
 
 export interface Kept {
   /** As `stdio` of the child from its descriptor 4 on. */
@@ -45,10 +48,21 @@ export function openKept(): Kept {
   return { descriptors, close };
 }
 
+/** linux/magic.h: TMPFS_MAGIC, RAMFS_MAGIC. */
+const memoryTypes: ReadonlySet<number> = new Set([0x0102_1994, 0x8584_58f6]);
+
+function isInMemory(directory: string): boolean {
+  try {
+    return memoryTypes.has(statfsSync(directory).type);
+  } catch {
+    return false;
+  }
+}
+
 function openUnnamed(): number {
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   let failure: unknown;
-  for (const directory of [...memoryDirectories, tmpdir()]) {
+  for (const directory of [...memoryDirectories.filter(isInMemory), tmpdir()]) {
     const path = join(directory, `onespool-${randomBytes(12).toString("hex")}`);
     try {
       const descriptor = openSync(path, flags, 0o600);
