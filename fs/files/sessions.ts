@@ -46,7 +46,7 @@ export class Sessions {
   readonly #request: () => number;
   readonly #sessions = new Map<number, Owned>();
   /** What counts of requests that an earlier process has carried out; by their numbers. */
-  readonly #takenBefore = new Map<number, number>();
+  readonly #takenBefore = new Map<number, InheritedSession>();
   readonly #readBefore = new Map<number, Buffer>();
 
   /** `request`: the number of the request that is being handled. */
@@ -62,7 +62,7 @@ export class Sessions {
       const session = this.#source.restore?.(one);
       if (session === undefined) continue;
       this.#sessions.set(one.handle, { session, uid: one.opener.uid });
-      for (const [request, length] of one.writes) this.#takenBefore.set(request, length);
+      for (const request of one.writes.keys()) this.#takenBefore.set(request, one);
       if (one.lastRead !== undefined) {
         this.#readBefore.set(one.lastRead.unique, one.lastRead.bytes);
       }
@@ -93,8 +93,9 @@ export class Sessions {
     const session = this.#of(handle, caller);
     if (typeof session === "number") return session;
     const request = this.#request();
-    const before = this.#takenBefore.get(request);
-    if (before !== undefined) return { offset, length: before };
+    const before = this.#takenBefore.get(request)?.writes.get(request) ?? 0;
+    // One of which nothing was taken is tried anew.
+    if (before > 0) return { offset, length: before };
     this.#noted?.written(handle, request, data);
     const length = session.write(data, caller);
     this.#noted?.takenOnly(handle, data.length, isErrno(length) ? 0 : length);

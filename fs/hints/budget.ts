@@ -33,9 +33,14 @@ export class Budget {
     const max = uid === this.#exception?.uid ? this.#exception.max : this.#perUserMax;
     if (uid !== 0 && held + count > max) return "user";
     if (this.#total + count > this.#totalMax) return "total";
-    this.#users.set(uid, held + count);
-    this.#total += count;
+    this.takeAnyway(uid, count);
     return undefined;
+  }
+
+  /** What was accepted already, by an earlier process. */
+  takeAnyway(uid: number, count: number): void {
+    this.#users.set(uid, (this.#users.get(uid) ?? 0) + count);
+    this.#total += count;
   }
 
   give(uid: number, count: number): void {

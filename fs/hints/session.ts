@@ -111,6 +111,12 @@ export class HintSession {
     if (caller.uid !== this.opener.uid) return EPERM;
     if (this.#frames.broken !== undefined) return EPROTO;
     if (this.#requestBytes.take(this.opener.uid, data.length) !== undefined) return ENOMEM;
+    const taken = this.#takeIn(data);
+    return taken === 0 && data.length > 0 ? EBUSY : taken;
+  }
+
+  /** Its bytes count in the budget. Returns how many of them it took. */
+  #takeIn(data: Buffer): number {
     let held = this.#heldBytes + data.length;
     let at = 0;
     while (at < data.length && this.#unanswered < REQUESTS_WAITING_MAX) {
@@ -128,7 +134,7 @@ export class HintSession {
     // A complete request gives its bytes back when it is answered, the rest stays for the next write.
     this.#requestBytes.give(this.opener.uid, held - this.#frames.held);
     this.#heldBytes = this.#frames.held;
-    return at === 0 && data.length > 0 ? EBUSY : at;
+    return at;
   }
 
   /** At most `lengthMax` bytes of the first reply; none when no request is unanswered. */
@@ -281,8 +287,21 @@ export class HintSession {
       this.#replies.push({ index: next - 1, bytes: reply });
       this.#bytesRead = bytesRead;
     }
-    for (const bytes of stream) this.write(bytes, this.opener);
+    for (const bytes of stream) this.#takeAgain(bytes, inherited);
     this.#journal?.sessions.answeredBefore(this.#handle, next);
+  }
+
+  /**
+   * What was taken once is taken again, whatever else is held by now. Only of the last WRITE there can be bytes that were
+   * not: of how many the earlier process may have died before it noted that, and before it answered.
+   */
+  #takeAgain(bytes: Buffer, { writes, lastWrite }: InheritedSession): void {
+    this.#requestBytes.takeAnyway(this.opener.uid, bytes.length);
+    const left = bytes.length - this.#takeIn(bytes);
+    if (left === 0) return;
+    const length = writes.get(lastWrite) ?? 0;
+    writes.set(lastWrite, length - left);
+    this.#journal?.sessions.takenOnly(this.#handle, length, length - left);
   }
 
   #readReply(lengthMax: number, request: number): Buffer {
