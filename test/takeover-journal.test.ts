@@ -1,5 +1,5 @@
 /** What a serving process notes, and what its successor reads of it. */
-import { closeSync, fstatSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { closeSync, fstatSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Test } from "tap";
@@ -88,5 +88,14 @@ t.test("the record of a change that makes the journal be written anew is not los
   noted.untold.delete(42);
   noted.journal.connected(40, true);
   t.notOk(noted.read().notices.has(42));
+  t.end();
+});
+
+t.test("a journal of another version says nothing", (t) => {
+  const noted = new Noted(t);
+  noted.commit({ by: "request", unique: 2 });
+  t.equal(noted.read().intents.size, 1);
+  for (const file of noted.files) writeSync(file, Buffer.from([2]), 0, 1, 4);
+  t.same(new MemoryJournal(noted.files).read(), []);
   t.end();
 });

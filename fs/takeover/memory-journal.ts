@@ -3,7 +3,7 @@
  * is there as soon as append returns: these are plain writes to memory, which kill -9 does not take back. They do
  * not survive the machine, and need not: neither does the mount.
  *
- *     file   = header (16 bytes: magic, generation, length of the snapshot), snapshot, records since
+ *     file   = header (24 bytes: magic, version, generation, 0, length of the snapshot), snapshot, records since
  *     record = length of what follows (4 bytes), length of the text (4), text (JSON), bytes
  *
  * When the file in use has grown, what still counts is written to the other one, whose header comes last.
@@ -13,7 +13,13 @@
 import { fstatSync, ftruncateSync, readSync, writeSync, writevSync } from "node:fs";
 
 const MAGIC = 0x4f53_544a;
-const HEADER_LENGTH = 16;
+/**
+ * Goes up with every change of what a record says: a successor may be of another release than the process that died. One
+ * that it does not know is as good as none, and the mount is replaced.
+ */
+const VERSION = 1;
+const HEADER_LENGTH = 24;
+const headerField = { magic: 0, version: 4, generation: 8, length: 16 } as const;
 /** Written again when it is longer than this and than some times what counted then. */
 const LENGTH_MIN = 1024 * 1024;
 const GROWTH = 4;
@@ -55,7 +61,9 @@ export class MemoryJournal {
       const textEnd = at + 8 + all.readUInt32LE(at + 4);
       if (end > length || textEnd > end) break;
       const text = JSON.parse(all.toString("utf8", at + 8, textEnd)) as JournalRecord["text"];
-      records.push({ text, bytes: textEnd === end ? undefined : all.subarray(textEnd, end) });
+      // A copy: what is kept of one record must not keep the whole file.
+      const bytes = textEnd === end ? undefined : Buffer.from(all.subarray(textEnd, end));
+      records.push({ text, bytes });
       at = end;
     }
     return records;
@@ -109,9 +117,10 @@ export class MemoryJournal {
         at += head.length + (bytes?.length ?? 0);
       }
       const header = Buffer.alloc(HEADER_LENGTH);
-      header.writeUInt32LE(MAGIC, 0);
-      header.writeUInt32LE(generation, 4);
-      header.writeBigUInt64LE(BigInt(at), 8);
+      header.writeUInt32LE(MAGIC, headerField.magic);
+      header.writeUInt32LE(VERSION, headerField.version);
+      header.writeUInt32LE(generation, headerField.generation);
+      header.writeBigUInt64LE(BigInt(at), headerField.length);
       this.#write(index, 0, [header]);
     } catch (error) {
       this.#fail(error);
@@ -147,9 +156,10 @@ export class MemoryJournal {
 function generationOf(descriptor: number): number {
   const header = Buffer.alloc(HEADER_LENGTH);
   const length = readSync(descriptor, header, 0, HEADER_LENGTH, 0);
-  if (length < HEADER_LENGTH || header.readUInt32LE(0) !== MAGIC) return 0;
-  const isWhole = Number(header.readBigUInt64LE(8)) <= fstatSync(descriptor).size;
-  return isWhole ? header.readUInt32LE(4) : 0;
+  if (length < HEADER_LENGTH || header.readUInt32LE(headerField.magic) !== MAGIC) return 0;
+  if (header.readUInt32LE(headerField.version) !== VERSION) return 0;
+  const isWhole = Number(header.readBigUInt64LE(headerField.length)) <= fstatSync(descriptor).size;
+  return isWhole ? header.readUInt32LE(headerField.generation) : 0;
 }
 
 function encodeHead(text: JournalRecord["text"], bytesLength: number): Buffer {
