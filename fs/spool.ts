@@ -161,6 +161,9 @@ export class Spool {
     // What pends is known before requests go on: they may add to it.
     this.#goOn();
     this.#hints.resume();
+    // All of it has a place of its own by now.
+    inherited.sessions.clear();
+    inherited.locks.length = 0;
   }
 
   #journalSource(): JournalSource {

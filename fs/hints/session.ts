@@ -288,6 +288,9 @@ export class HintSession {
       this.#bytesRead = bytesRead;
     }
     for (const bytes of stream) this.#takeAgain(bytes, inherited);
+    // Nobody needs them here any more.
+    stream.length = 0;
+    inherited.reply = undefined;
     this.#journal?.sessions.answeredBefore(this.#handle, next);
   }
 
