@@ -61,7 +61,10 @@ for (let history = 0; history < HISTORIES; history++) {
       // A crash in any round: a copy of what is on the disk.
       const copy = join(parent, "copy");
       fs.cpSync(directory, copy, { recursive: true });
-      const crashed = await checkStore(copy, { rebuildIndex: round % 2 === 0 });
+      const crashed = await checkStore(copy, {
+        rebuildIndex: round % 2 === 0,
+        unitsPerPass: 1 + model.random.below(30),
+      });
       t.same(crashed.problems, [], `fsck after a crash in round ${round}`);
       fs.rmSync(copy, { recursive: true });
       model.dropOffcuts();

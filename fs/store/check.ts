@@ -27,7 +27,7 @@ import { SegmentFiles } from "./segment-files.ts";
 import { systemDisk } from "./system-disk.ts";
 import type { Inode } from "./inode.ts";
 import { isOffcut } from "./inode.ts";
-import { cookieKey, firstNumber, kindRange, secondNumber } from "./keys.ts";
+import { cookieKey, firstNumber, kindRange, secondNumber, unitKey } from "./keys.ts";
 import type { StoreMedium } from "./opening.ts";
 import type { ScannedLog } from "./log-scan.ts";
 import { scanLog } from "./log-scan.ts";
@@ -36,18 +36,24 @@ import { lostBytesOf, withLostBytes, withMissing } from "./lost-bytes.ts";
 import { ReferenceSums } from "./reference-sums.ts";
 import { addReferences, bytesReferenced, unreferenced } from "./references.ts";
 import type { ScannedFrame } from "./segment-scan.ts";
+import type { KeyRange } from "./store-index.ts";
 import type { StoreInternals } from "./store.ts";
 import { Store } from "./store.ts";
+import { Tally } from "./tally.ts";
 import type { Unit } from "./unit.ts";
 import { decodeUnit } from "./unit.ts";
+import { UnitPlaces, UnitRanges } from "./unit-places.ts";
 
 /** Problems that are described in full; the rest is counted. */
 const PROBLEMS_MAX = 100;
-/** Units whose references are counted in one pass over the extents: bounds the memory. */
+/** Units whose places are looked for in one pass over the log, and references in one over the extents: bounds the memory. */
 const UNITS_PER_PASS = 8_000_000;
+const UNITS_AT_ONCE = 1_000;
 
 export interface CheckOptions extends StoreMedium {
   readonly rebuildIndex?: boolean;
+  /** Units that are looked at in one pass; fewer are for tests. */
+  readonly unitsPerPass?: number;
   /** A stage and how much of it is done (0..1). */
   readonly onProgress?: (stage: string, part: number) => void;
 }
@@ -114,7 +120,7 @@ function findIndexDamage(directory: string): readonly FileDamage[] {
 
 async function checkOnce(
   directory: string,
-  { disk, indexKind }: StoreMedium,
+  { disk, indexKind, unitsPerPass = UNITS_PER_PASS }: CheckOptions,
   rebuildIndex: boolean,
   { progress, indexDamage }: Checking,
 ): Promise<CheckReport> {
@@ -125,7 +131,7 @@ async function checkOnce(
     onProgress: (done, total) => progress("index", total === 0 ? 1 : done / total),
   });
   try {
-    const check = new Check(store.internals(), progress);
+    const check = new Check(store.internals(), progress, unitsPerPass);
     await store.checkpoint();
     await check.run();
     return check.report(store, indexDamage);
@@ -178,11 +184,6 @@ async function checkLogOnly(
   }
 }
 
-/** A place in the log as one number. */
-function placeOf(segment: number, offset: number): number {
-  return segment * 0x1_0000_0000 + offset;
-}
-
 function addTo(sums: ReferenceSums, extents: readonly Extent[]): void {
   for (const { unit, offset, length } of extents) {
     if (unit !== 0) sums.found(unit, offset, length);
@@ -198,8 +199,8 @@ class Check {
   #units = 0;
   #inodes = 0;
   #extents = 0;
-  /** The place of each unit's last frame, while the log is read. */
-  readonly #places = new Map<number, number>();
+  readonly #unitsPerPass: number;
+  readonly #unitRanges = new UnitRanges();
   #log: ScannedLog = { segments: 0, bytes: 0, damage: [] };
   /** Segments with records that cannot be read: units that stand there are looked at by themselves. */
   readonly #damaged = new Set<number>();
@@ -208,14 +209,20 @@ class Check {
   /** Bytes of units in each segment, by its frames. */
   readonly #unitBytes = new Map<number, number>();
 
-  constructor(store: StoreInternals, progress: (stage: string, part: number) => void) {
+  constructor(
+    store: StoreInternals,
+    progress: (stage: string, part: number) => void,
+    unitsPerPass: number,
+  ) {
     this.#store = store;
     this.#progress = progress;
+    this.#unitsPerPass = unitsPerPass;
   }
 
   async run(): Promise<void> {
-    await this.#checkLog();
-    await this.#checkUnitRows();
+    const places = await this.#unitsFrom(0);
+    await this.#checkLog(places);
+    await this.#checkUnitRows(places);
     await this.#checkInodes();
     await this.#checkNames();
     await this.#reportDamage();
@@ -254,9 +261,43 @@ class Check {
     if (this.#problems.length < PROBLEMS_MAX) this.#problems.push(text);
   }
 
-  async #checkLog(): Promise<void> {
+  /** The next units of the index, whose places are looked for in the log next. */
+  async #unitsFrom(first: number): Promise<UnitPlaces> {
+    const { index, state } = this.#store;
+    const countMax = Math.min(this.#unitsPerPass, state.counters.nextUnit + 1);
+    const places = new UnitPlaces(countMax);
+    const rows = index.rows({ ...kindRange("u"), gte: unitKey(first) });
+    try {
+      while (!places.isFull) {
+        const some = await rows.next(UNITS_AT_ONCE);
+        if (some.length === 0) break;
+        for (const [key] of some) if (!places.isFull) places.addUnit(firstNumber(key));
+      }
+    } finally {
+      await rows.close();
+    }
+    return places;
+  }
+
+  /** Reads what the log has of further units; what is damaged there is known. */
+  async #findPlaces(places: UnitPlaces, first: number): Promise<void> {
+    const { files } = this.#store;
+    const list = (): number[] =>
+      files.list().filter((segment) => this.#unitRanges.mayHave(segment, first, places.last));
+    const some: Parameters<typeof scanLog>[0] = {
+      list,
+      length: (segment) => files.length(segment),
+      read: (...range) => files.read(...range),
+    };
+    const unit = (segment: number, frame: ScannedFrame & { kind: "unit" }): void =>
+      places.found(frame.unit.id, segment, frame.position);
+    await scanLog(some, { unit }, { mayBeTorn: false });
+  }
+
+  async #checkLog(places: UnitPlaces): Promise<void> {
     const count = (segment: number, frame: ScannedFrame & { kind: "unit" }): void => {
-      this.#places.set(frame.unit.id, placeOf(segment, frame.position));
+      places.found(frame.unit.id, segment, frame.position);
+      this.#unitRanges.add(frame.unit.id, segment);
       const before = this.#unitBytes.get(segment) ?? 0;
       this.#unitBytes.set(segment, before + frame.data.length);
     };
@@ -268,15 +309,16 @@ class Check {
     }
   }
 
-  async #checkUnitRows(): Promise<void> {
+  async #checkUnitRows(firstPlaces: UnitPlaces): Promise<void> {
     const { state } = this.#store;
+    let places = firstPlaces;
     let stored = 0;
     let shared = 0;
     const liveIn = new Map<number, number>();
-    await this.#each("u", (key, value) => {
+    const check = (key: Buffer, value: Buffer): void => {
       const unit = decodeUnit(firstNumber(key), new ByteReader(value));
       this.#units++;
-      this.#checkPlace(unit);
+      this.#checkPlace(unit, places);
       const live = bytesReferenced(unit.runs, 1);
       stored += live;
       shared += bytesReferenced(unit.runs, 2);
@@ -284,8 +326,16 @@ class Check {
       if (live === 0 && !state.unlinked.has(unit.id)) {
         this.#problem(`unit ${unit.id} is kept although nothing references it`);
       }
-    });
-    this.#places.clear();
+    };
+    for (let first = 0; ;) {
+      const { isFull, last } = places;
+      const range = { ...kindRange("u"), gte: unitKey(first) };
+      await this.#each("u", check, isFull ? { ...range, lt: unitKey(last + 1) } : range);
+      if (!isFull) break;
+      first = last + 1;
+      places = await this.#unitsFrom(first);
+      await this.#findPlaces(places, first);
+    }
     const { counters } = state;
     this.#expect("units", this.#units, counters.units);
     this.#expect("stored bytes", stored, counters.storedBytes);
@@ -303,9 +353,9 @@ class Check {
     }
   }
 
-  #checkPlace(unit: Unit): void {
+  #checkPlace(unit: Unit, places: UnitPlaces): void {
     const { id, segment, position } = unit;
-    if (this.#places.get(id) === placeOf(segment, position)) return;
+    if (places.isAt(id, segment, position)) return;
     if (!this.#damaged.has(segment)) {
       this.#problem(`unit ${id} is not where the index says it is`);
       return;
@@ -322,8 +372,8 @@ class Check {
   /** Trees, and references added up again in passes over all extents, some units each. */
   async #checkInodes(): Promise<void> {
     const last = this.#store.state.counters.nextUnit;
-    for (let from = 1; from === 1 || from < last; from += UNITS_PER_PASS) {
-      const to = Math.min(last, from + UNITS_PER_PASS);
+    for (let from = 1; from === 1 || from < last; from += this.#unitsPerPass) {
+      const to = Math.min(last, from + this.#unitsPerPass);
       const sums = new ReferenceSums(from, to);
       await this.#each("u", (key, value) => {
         const id = firstNumber(key);
@@ -410,25 +460,22 @@ class Check {
 
   async #checkNames(): Promise<void> {
     const { state, index } = this.#store;
-    const links = new Map<number, number>();
-    const entries = new Map<number, number>();
-    const subdirectories = new Map<number, number>();
-    const add = (map: Map<number, number>, key: number): void => {
-      map.set(key, (map.get(key) ?? 0) + 1);
-    };
+    const links = new Tally();
+    const entries = new Tally();
+    const subdirectories = new Tally();
     await this.#each("d", (key, value) => {
       this.#names++;
       const parent = firstNumber(key);
       const name = key.toString("latin1", 7);
       const row = decodeNameRow(parent, name, new ByteReader(value));
       const where = `name ${JSON.stringify(name)} in directory ${parent}`;
-      add(entries, parent);
-      add(links, row.ino);
+      entries.add(parent);
+      links.add(row.ino);
       const inode = state.inode(row.ino);
       if (inode === undefined) this.#problem(`${where} names inode ${row.ino}, which is not there`);
       else if ((inode.mode & S_IFMT) !== row.fileType) this.#problem(`${where} has a wrong type`);
       if (row.fileType === S_IFDIR) {
-        add(subdirectories, parent);
+        subdirectories.add(parent);
         if (inode !== undefined && inode.parent !== parent) {
           this.#problem(`${where} is a directory whose parent is ${inode.parent}`);
         }
@@ -452,14 +499,14 @@ class Check {
     await this.#each("i", (key) => {
       const inode = state.inode(firstNumber(key));
       if (inode === undefined) return;
-      const named = links.get(inode.ino) ?? 0;
+      const named = links.get(inode.ino);
       const label = `inode ${inode.ino}`;
       if (isDirectory(inode.mode)) {
-        this.#expect(`entries of ${label}`, entries.get(inode.ino) ?? 0, inode.entryCount);
+        this.#expect(`entries of ${label}`, entries.get(inode.ino), inode.entryCount);
         const rooted = inode.ino === ROOT_INO || named === 1;
         if (inode.nlink > 0) {
           if (!rooted) this.#problem(`${label} is a directory with ${named} names`);
-          this.#expect(`links of ${label}`, 2 + (subdirectories.get(inode.ino) ?? 0), inode.nlink);
+          this.#expect(`links of ${label}`, 2 + subdirectories.get(inode.ino), inode.nlink);
           if (!this.#reachesRoot(inode.ino)) this.#problem(`${label} is not below the root`);
         }
       } else {
@@ -499,10 +546,11 @@ class Check {
   async #each(
     kind: "i" | "d" | "e" | "u",
     visit: (key: Buffer, value: Buffer) => void,
+    range: KeyRange = kindRange(kind),
   ): Promise<void> {
     const stage = { i: "inodes", d: "names", e: "names", u: "units" }[kind];
     let done = 0;
-    await this.#store.index.each(kindRange(kind), (key, value) => {
+    await this.#store.index.each(range, (key, value) => {
       visit(key, value);
       // How many there are is not known: the part nears 1.
       if (++done % 1000 === 0) this.#progress(stage, done / (done + 10_000));

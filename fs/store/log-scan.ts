@@ -55,7 +55,7 @@ export interface ScanOptions {
 }
 
 export async function scanLog(
-  files: SegmentFiles,
+  files: Pick<SegmentFiles, "list" | "length" | "read">,
   visitor: LogVisitor,
   { mayBeTorn, onProgress = () => {} }: ScanOptions,
 ): Promise<ScannedLog> {
