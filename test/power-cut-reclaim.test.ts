@@ -126,7 +126,7 @@ t.test("a segment that cannot be removed is removed later, and ends nothing", as
   for (let k = 0; k < 8; k++) scene.append(a, 900);
   scene.splice(a, 0, 5000, []);
   machine.power.failAt({ call: "unlink", code: "EIO", pathEnd: ".seg" });
-  await t.rejects(life.store.reclaim({ now: true }), { code: "STORE_IO" });
+  t.equal((await life.store.reclaim({ now: true })).segments, 0, "none went");
   scene.append(a, 100);
   await life.store.durable();
   const before = machine.disk.list(`${STORE}/log`).length;

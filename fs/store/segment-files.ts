@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Disk } from "./disk.ts";
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER_LENGTH } from "./format.ts";
 import { StoreError } from "./errors.ts";
+import { SEGMENT_MAX } from "./place.ts";
 import {
   isUnfinishedSegment,
   logDirectory,
@@ -78,6 +79,13 @@ export class SegmentFiles {
    * it throws, the name may be there all the same: the next call for this number takes its place.
    */
   create(segment: number, { previousLength = 0, frames = NO_FRAMES }: Beginning = {}): void {
+    if (segment > SEGMENT_MAX) {
+      throw new StoreError(
+        "STORE_IO",
+        `the log of ${this.#store} is at its end: it has had ${SEGMENT_MAX} segments, and a store has no more; ` +
+          "copy the mail to a new store (onespool export, onespool import)",
+      );
+    }
     const path = segmentPath(this.#store, segment);
     const unfinished = unfinishedSegmentPath(this.#store, segment);
     // A descriptor of an earlier attempt.
