@@ -1,4 +1,5 @@
 /** What a serving process notes, and what its successor reads of it. */
+import { spawnSync } from "node:child_process";
 import { closeSync, fstatSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,15 +20,23 @@ class Noted {
   /** Inodes of which the kernel has not heard. */
   readonly untold = new Set<number>();
 
-  constructor(t: Test) {
+  nowMs = 0;
+
+  constructor(t: Test, size?: string) {
     const directory = mkdtempSync(join(tmpdir(), "onespool-journal-"));
+    if (size !== undefined) {
+      const options = ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", directory];
+      t.equal(spawnSync("mount", options).status, 0, "tmpfs is mounted");
+    }
     const open = (name: string): number => openSync(join(directory, name), "w+");
     this.files = [open("0"), open("1")];
     t.teardown(() => {
       for (const file of this.files) closeSync(file);
+      if (size !== undefined) spawnSync("umount", ["-l", directory]);
       rmSync(directory, { recursive: true, force: true });
     });
-    this.journal = new TakeoverJournal(new MemoryJournal(this.files), 1_800_000_000);
+    const memory = new MemoryJournal(this.files);
+    this.journal = new TakeoverJournal(memory, 1_800_000_000, () => this.nowMs);
     const isTold = (ino: number): boolean => !this.untold.has(ino);
     this.journal.begin({ locks: () => [], isTold }, new Map(), [], []);
   }
@@ -97,5 +106,51 @@ t.test("a journal of another version says nothing", (t) => {
   t.equal(noted.read().intents.size, 1);
   for (const file of noted.files) writeSync(file, Buffer.from([2]), 0, 1, 4);
   t.same(new MemoryJournal(noted.files).read(), []);
+  t.end();
+});
+
+const skip = process.getuid?.() === 0 ? false : "only root can mount a small tmpfs";
+
+t.test("without room for a record, what still counts is written anew", { skip }, (t) => {
+  const noted = new Noted(t, "256k");
+  const { sessions } = noted.journal;
+  sessions.opened(3, opener);
+  for (let k = 0; k < 100; k++) {
+    noted.commit({ by: "request", unique: 2 * k + 2 });
+    sessions.opened(4, opener);
+    sessions.written(4, 2 * k + 3, Buffer.alloc(10_000, k));
+    sessions.closed(4);
+  }
+  sessions.written(3, 1001, Buffer.from("kept"));
+  const read = noted.read();
+  t.equal(read.intents.size, 100);
+  t.same([...read.sessions.keys()], [3]);
+  t.equal(Buffer.concat(read.sessions.get(3)!.stream).toString(), "kept");
+  t.end();
+});
+
+t.test("without room for what counts nothing is kept, until there is room", { skip }, (t) => {
+  const noted = new Noted(t, "256k");
+  const { sessions } = noted.journal;
+  noted.journal.connected(40, true);
+  noted.commit({ by: "request", unique: 2 });
+  sessions.opened(3, opener);
+  sessions.opened(4, opener);
+  sessions.opened(5, opener);
+  sessions.written(4, 11, Buffer.from("a part of a request"));
+  sessions.written(5, 13, Buffer.alloc(1_000_000));
+  t.same(new MemoryJournal(noted.files).read(), []);
+  sessions.closed(5);
+  noted.commit({ by: "request", unique: 4 });
+  t.same(new MemoryJournal(noted.files).read(), [], "not at once");
+
+  noted.nowMs += 60_000;
+  noted.commit({ by: "request", unique: 6 });
+  sessions.written(3, 15, Buffer.from("whole"));
+  const { resends, intents, sessions: left } = noted.read();
+  t.ok(resends);
+  t.same([...intents.keys()], [2, 4, 6]);
+  t.same([...left.keys()], [3], "the others have lost bytes");
+  t.equal(Buffer.concat(left.get(3)!.stream).toString(), "whole");
   t.end();
 });

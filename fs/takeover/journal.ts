@@ -44,6 +44,9 @@ export interface JournalSource {
 /** What holds for the connection from one process to the next. */
 export type Terms = Pick<Inherited, "minor" | "resends" | "heraldPid">;
 
+/** Until it is tried again to keep a journal for which there was no room. */
+const RETRY_MS = 5_000;
+
 export class TakeoverJournal {
   readonly sessions: NotedSessions;
   /** The number of the request that is being handled. */
@@ -61,9 +64,13 @@ export class TakeoverJournal {
   #init: JournalRecord | undefined;
   #heraldPid = 0;
   #lastIntent: number | undefined;
+  readonly #nowMs: () => number;
+  /** When there was no room. */
+  #retryAtMs = 0;
 
-  constructor(memory: MemoryJournal, handleSec: number) {
+  constructor(memory: MemoryJournal, handleSec: number, nowMs = () => performance.now()) {
     this.#memory = memory;
+    this.#nowMs = nowMs;
     this.handleSec = handleSec;
     this.sessions = new NotedSessions(memory, (text, bytes) => this.#append(text, bytes));
   }
@@ -221,8 +228,23 @@ export class TakeoverJournal {
 
   #append(text: JournalRecord["text"], bytes?: Buffer): number {
     if (this.#source === undefined) return 0;
-    if (this.#memory.isLong) this.#rewrite();
-    return this.#memory.append(text, bytes);
+    if (this.#memory.failed) {
+      if (this.#nowMs() < this.#retryAtMs) return 0;
+      this.#memory.begin();
+      this.#rewrite();
+    } else if (this.#memory.isLong) this.#rewrite();
+    let at = this.#memory.append(text, bytes);
+    if (at === undefined) {
+      // What does not count any more makes room.
+      this.#rewrite();
+      at = this.#memory.append(text, bytes);
+    }
+    if (at === undefined) {
+      if (!this.#memory.failed) this.#memory.fail("no room for a record");
+      this.sessions.lost();
+      this.#retryAtMs = this.#nowMs() + RETRY_MS;
+    }
+    return at ?? 0;
   }
 
   #rewrite(): void {

@@ -6,7 +6,8 @@
  *     file   = header (24 bytes: magic, version, generation, 0, length of the snapshot), snapshot, records since
  *     record = length of what follows (4 bytes), length of the text (4), text (JSON), bytes
  *
- * When the file in use has grown, what still counts is written to the other one, whose header comes last.
+ * When the file in use has grown, what still counts is written to the other one, whose header comes last; then the first
+ * one is emptied.
  * Invariant: the file with a whole header and the greater generation has everything; a record at its end that is
  * cut short was never acted upon.
  */
@@ -74,21 +75,26 @@ export class MemoryJournal {
     return this.#active.length > this.#rewriteAt;
   }
 
-  /** Nothing is kept any more: memory was short. Whoever comes next cannot take over. */
+  /** Nothing is kept: memory is short. Whoever comes next cannot take over, until begin() and rewrite() have room again. */
   get failed(): boolean {
     return this.#failed;
   }
 
-  /** Returns where the bytes stand, for readBack(). */
-  append(text: JournalRecord["text"], bytes?: Buffer): number {
-    if (this.#failed) return 0;
+  begin(): void {
+    this.#failed = false;
+  }
+
+  /** Returns where the bytes stand, for readBack(); undefined when there is no room: the record is not there. */
+  append(text: JournalRecord["text"], bytes?: Buffer): number | undefined {
+    if (this.#failed) return undefined;
     const head = encodeHead(text, bytes?.length ?? 0);
-    const at = this.#active.length;
+    const { index, length: at } = this.#active;
     try {
-      this.#write(this.#active.index, at, bytes === undefined ? [head] : [head, bytes]);
-    } catch (error) {
-      this.#fail(error);
-      return 0;
+      this.#write(index, at, bytes === undefined ? [head] : [head, bytes]);
+    } catch {
+      // What was written of it would stand behind the next one.
+      ftruncateSync(this.#descriptors[index], at);
+      return undefined;
     }
     this.#active.length += head.length + (bytes?.length ?? 0);
     return at + head.length;
@@ -101,31 +107,45 @@ export class MemoryJournal {
     return bytes;
   }
 
-  /** These are all that counts from now on. Returns where the bytes of each record stand. */
-  rewrite(records: Iterable<JournalRecord>): number[] {
+  /** These are all that counts from now on. Returns where the bytes of each record stand; none when it failed. */
+  rewrite(records: readonly JournalRecord[]): readonly number[] {
+    if (this.#failed) return [];
     const index = this.#active.index === 0 ? 1 : 0;
+    const other = this.#descriptors[this.#active.index];
+    let places: number[];
+    try {
+      places = this.#writeAll(index, records);
+    } catch {
+      // Without room for both, the earlier one goes first.
+      ftruncateSync(other, 0);
+      try {
+        places = this.#writeAll(index, records);
+      } catch (error) {
+        this.fail((error as Error).message);
+        return [];
+      }
+    }
+    ftruncateSync(other, 0);
+    return places;
+  }
+
+  #writeAll(index: 0 | 1, records: readonly JournalRecord[]): number[] {
     const generation = this.#active.generation + 1;
     const places: number[] = [];
     let at = HEADER_LENGTH;
-    if (this.#failed) return places;
-    try {
-      ftruncateSync(this.#descriptors[index], 0);
-      for (const { text, bytes } of records) {
-        const head = encodeHead(text, bytes?.length ?? 0);
-        this.#write(index, at, bytes === undefined ? [head] : [head, bytes]);
-        places.push(at + head.length);
-        at += head.length + (bytes?.length ?? 0);
-      }
-      const header = Buffer.alloc(HEADER_LENGTH);
-      header.writeUInt32LE(MAGIC, headerField.magic);
-      header.writeUInt32LE(VERSION, headerField.version);
-      header.writeUInt32LE(generation, headerField.generation);
-      header.writeBigUInt64LE(BigInt(at), headerField.length);
-      this.#write(index, 0, [header]);
-    } catch (error) {
-      this.#fail(error);
-      return places;
+    ftruncateSync(this.#descriptors[index], 0);
+    for (const { text, bytes } of records) {
+      const head = encodeHead(text, bytes?.length ?? 0);
+      this.#write(index, at, bytes === undefined ? [head] : [head, bytes]);
+      places.push(at + head.length);
+      at += head.length + (bytes?.length ?? 0);
     }
+    const header = Buffer.alloc(HEADER_LENGTH);
+    header.writeUInt32LE(MAGIC, headerField.magic);
+    header.writeUInt32LE(VERSION, headerField.version);
+    header.writeUInt32LE(generation, headerField.generation);
+    header.writeBigUInt64LE(BigInt(at), headerField.length);
+    this.#write(index, 0, [header]);
     this.#active = { index, generation, length: at };
     this.#rewriteAt = Math.max(LENGTH_MIN, at * GROWTH);
     return places;
@@ -143,12 +163,10 @@ export class MemoryJournal {
     if (written !== length) throw new Error(`${written} of ${length} bytes written`);
   }
 
-  #fail(error: unknown): void {
+  fail(reason: string): void {
     this.#failed = true;
     for (const descriptor of this.#descriptors) ftruncateSync(descriptor, 0);
-    process.emitWarning(
-      `open files will not survive the end of this process: ${(error as Error).message}`,
-    );
+    process.emitWarning(`open files would not survive the end of this process: ${reason}`);
   }
 }
 

@@ -110,6 +110,11 @@ export class NotedSessions {
     const session = this.#sessions.get(handle);
     if (session === undefined) return;
     const at = this.#append({ t: "write", h: handle, u: request }, data);
+    if (at === 0) {
+      // There is no room, now: without these bytes the next ones mean nothing.
+      this.#sessions.delete(handle);
+      return;
+    }
     session.stream.push({ at, length: data.length });
     session.lastWrite = request;
     session.lastTaken = data.length;
@@ -192,7 +197,7 @@ export class NotedSessions {
   }
 
   /** Adds what counts of all sessions, has everything written, and notes where it stands. */
-  rewritten(records: JournalRecord[], write: (all: JournalRecord[]) => number[]): void {
+  rewritten(records: JournalRecord[], write: (all: JournalRecord[]) => readonly number[]): void {
     const streams: { readonly session: NotedSession; readonly record: number; length: number }[] =
       [];
     for (const session of this.#sessions.values()) {
@@ -219,7 +224,16 @@ export class NotedSessions {
       session.inheritedStream = [];
     }
     for (const { session, record, length } of streams) {
-      session.stream.push({ at: places[record] ?? 0, length });
+      const at = places[record];
+      if (at === undefined) this.#sessions.delete(session.handle);
+      else session.stream.push({ at, length });
+    }
+  }
+
+  /** Nothing is kept of what was written: sessions with bytes that still count cannot be told to a successor. */
+  lost(): void {
+    for (const { handle, stream, inheritedStream } of this.#sessions.values()) {
+      if (stream.length > 0 || inheritedStream.length > 0) this.#sessions.delete(handle);
     }
   }
 
