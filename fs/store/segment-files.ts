@@ -83,7 +83,7 @@ export class SegmentFiles {
       throw new StoreError(
         "STORE_IO",
         `the log of ${this.#store} is at its end: it has had ${SEGMENT_MAX} segments, and a store has no more; ` +
-          "copy the mail to a new store (onespool export, onespool import)",
+          "copy the mail from its mount to that of a new store",
       );
     }
     const path = segmentPath(this.#store, segment);

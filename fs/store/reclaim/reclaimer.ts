@@ -5,8 +5,8 @@
  *   (pace.ts), and rests when no segment is worth it until more was written.
  * - now(): every segment that is worth it, one round, without waiting.
  *
- * What goes wrong ends the batch, not the store: a full disk is tried again later, a damaged segment is left as it
- * is for as long as the store is open. Not here: what is written again (cleaning.ts).
+ * What goes wrong ends the batch, not the store: a full disk is tried again later; a segment that is damaged, missing or
+ * cannot be read is left as it is for as long as the store is open, and does not count. Not here: what is written again (cleaning.ts).
  */
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import { StoreError } from "../errors.ts";
