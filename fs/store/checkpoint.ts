@@ -24,6 +24,12 @@ export const CHECKPOINT_AT = 0.85;
 /** And when it would write this much: its batch is in memory as a whole, and for a while after. */
 export const CHECKPOINT_BYTES = 10 * 1024 * 1024;
 
+/**
+ * How many bytes of rows may wait in memory for an index that cannot be written. Objects take up to ten times as much,
+ * for each row some 800 bytes.
+ */
+export const UNWRITTEN_BYTES_MAX = 128 * 1024 * 1024;
+
 /** Rows that one turn of the event loop writes into the batch: about a millisecond. */
 const ROWS_PER_TURN = 400;
 

@@ -53,6 +53,8 @@ export interface StoreOptions extends StoreMedium {
   readonly segmentLength?: number;
   /** The index is brought up to date when it lacks about so many bytes; fewer are for tests. */
   readonly checkpointBytes?: number;
+  /** While the index cannot be written, nothing new is taken when it lacks about so many bytes; fewer are for tests. */
+  readonly unwrittenBytesMax?: number;
   /** Keep room back for when the disk is full. */
   readonly keepReserve?: boolean;
   /** Make the index anew from the log. */

@@ -78,6 +78,8 @@ export class State implements NodePool {
   readonly #limits: CacheLimits;
   #generation = 1;
   #changed: Row[] = [];
+  /** changedBytes of the rows that a checkpoint is writing. */
+  #frozenBytes = 0;
   #frozenBatch: RowBatch | undefined;
   #nodesLoaded = 0;
   #sweepNodesAt: number;
@@ -207,6 +209,7 @@ export class State implements NodePool {
     this.#frozenBatch = batch;
     this.#generation++;
     this.extentsChanged = 0;
+    this.#frozenBytes = this.changedBytes;
     this.changedBytes = 0;
     return rows;
   }
@@ -229,11 +232,13 @@ export class State implements NodePool {
 
   endFreeze(): void {
     this.#frozenBatch = undefined;
+    this.#frozenBytes = 0;
   }
 
   /** The batch was not written: its rows are changed rows again, and the next checkpoint writes them. */
   unfreeze(rows: readonly Row[], generation: number, extents: number): void {
     this.#frozenBatch = undefined;
+    this.#frozenBytes = 0;
     this.extentsChanged += extents;
     for (const row of rows) {
       row.frozen = false;
@@ -242,6 +247,11 @@ export class State implements NodePool {
       this.#changed.push(row);
       this.changedBytes += row.weight;
     }
+  }
+
+  /** About how many bytes the index lacks, those that a checkpoint is writing among them. */
+  get unwrittenBytes(): number {
+    return this.changedBytes + this.#frozenBytes;
   }
 
   get generation(): number {

@@ -18,6 +18,7 @@ import {
   CHECKPOINT_AT,
   INDEX_LAG_BYTES_MAX,
   INDEX_LAG_EXTENTS_MAX,
+  UNWRITTEN_BYTES_MAX,
   writeCheckpoint,
 } from "./checkpoint.ts";
 import { chunksOf, stores } from "./chunks.ts";
@@ -109,6 +110,7 @@ export class Store {
   readonly #syncTimer: NodeJS.Timeout;
   readonly #reclaimer: Reclaimer;
   readonly #checkpointBytes: number;
+  readonly #unwrittenBytesMax: number;
   #checkpoint: Promise<void> | undefined;
   /** What the index covers: a start reads the log from here on. */
   #covered: LogPosition | undefined;
@@ -116,6 +118,8 @@ export class Store {
   #lagStart: number;
   /** After a failed checkpoint: no other one before this time (ms, performance.now). */
   #checkpointNotBefore = 0;
+  /** Why the last checkpoint failed. */
+  #checkpointFailure: Error | undefined;
   #closing = false;
   #sweepScheduled = false;
   /** Changes to the store since it was opened or checkpointed. */
@@ -123,11 +127,12 @@ export class Store {
   /** Units that were queued and not yet written. */
   #queuedUnits: number[] = [];
 
-  private constructor(directory: string, opened: Opened, now: () => Time) {
+  private constructor(directory: string, opened: Opened, options: StoreOptions) {
     this.directory = directory;
     this.recovered = opened.recovered;
     this.indexRebuilt = opened.indexRebuilt;
-    this.#now = now;
+    this.#now = options.now ?? systemTime;
+    this.#unwrittenBytesMax = options.unwrittenBytesMax ?? UNWRITTEN_BYTES_MAX;
     this.#disk = opened.disk;
     this.#lock = opened.lock;
     this.#files = opened.files;
@@ -162,7 +167,7 @@ export class Store {
 
   static async open(directory: string, options: StoreOptions = {}): Promise<Store> {
     const opened = await openStore(directory, options);
-    const store = new Store(directory, opened, options.now ?? systemTime);
+    const store = new Store(directory, opened, options);
     try {
       store.#begin(opened, options);
     } catch (error) {
@@ -310,6 +315,7 @@ export class Store {
 
   /** Writes what is queued: afterwards it survives the end of this process. */
   flush(claim: Claim = "grow"): void {
+    if (this.#isIndexTooFarBehind(claim)) throw this.#refuse();
     try {
       this.#log.flush(claim);
     } catch (error) {
@@ -317,6 +323,21 @@ export class Store {
       throw error;
     }
     this.#queuedUnits = [];
+  }
+
+  /** Rows that the index does not take stay in memory: what can make ever more of them waits until it takes them. */
+  #isIndexTooFarBehind(claim: Claim): boolean {
+    if (claim === "free" || this.#checkpointFailure === undefined) return false;
+    return this.#state.unwrittenBytes > this.#unwrittenBytesMax;
+  }
+
+  #refuse(): StoreError {
+    this.#dropQueued();
+    const cause = this.#checkpointFailure as Error;
+    // Nothing else would ask for the next attempt.
+    this.#afterChange();
+    const message = `nothing new is accepted until the index can be written again: ${cause.message}`;
+    return new StoreError("STORE_IO", message, { cause });
   }
 
   /**
@@ -494,8 +515,10 @@ export class Store {
       this.#covered = await writeCheckpoint(this.#state, this.#log, this.#index);
     } catch (error) {
       this.#dirty = true;
+      this.#checkpointFailure = error as Error;
       throw error;
     }
+    this.#checkpointFailure = undefined;
     this.#lagStart = start;
   }
 
