@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Config } from "../server/config/config.ts";
 import { defaultConfig } from "../server/config/defaults.ts";
+import { QUICK_DEATHS_MAX } from "../fs/takeover/kept.ts";
 import { noKernelBinding } from "./cli-process.ts";
 import { Program } from "./suite/program.ts";
 import {
@@ -191,6 +192,30 @@ t.test("a spool that was killed is mounted again", { skip }, async (t) => {
   await until("it is ready again", () => logOf(directory).split('"of":"spool"').length === 4);
   t.ok(isMounted(mount));
   t.not(supervised.childWith(SPOOL), first);
+  supervised.child.kill("SIGTERM");
+  t.equal(await supervised.end(), 0);
+  t.notOk(isMounted(mount));
+});
+
+t.test("a spool that dies again and again is given up, and mounted anew", { skip }, async (t) => {
+  const { mount, directory, supervised } = begin(t);
+  await supervised.says("ready\n");
+  const user = new Program();
+  t.teardown(() => user.end());
+  await user.writeFile(`${mount}/mailbox`, "before");
+  const fd = await user.open(`${mount}/mailbox`);
+  const deaths = (): number => logOf(directory).split('"ended unasked"').length - 1;
+  while (deaths() < QUICK_DEATHS_MAX + 1) {
+    try {
+      process.kill(supervised.childWith(SPOOL) || Number.NaN, "SIGKILL");
+    } catch {
+      // There is none at the moment.
+    }
+    await sleep(20);
+  }
+  await t.rejects(user.call("os.fstatvfs", fd), { code: "ENOTCONN" });
+  const text = (): Promise<string> => user.text(`${mount}/mailbox`).catch(() => "");
+  await until("it is mounted anew", async () => (await text()) === "before");
   supervised.child.kill("SIGTERM");
   t.equal(await supervised.end(), 0);
   t.notOk(isMounted(mount));

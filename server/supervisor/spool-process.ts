@@ -6,6 +6,7 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { abortMount } from "../../fs/kernel/mount-command.ts";
 import { EXIT_REPLACE, openKept, QUICK_DEATHS_MAX, type Kept } from "../../fs/takeover/kept.ts";
 import type { SpoolConfig } from "../config/config.ts";
 import { BackOff } from "../process/back-off.ts";
@@ -36,10 +37,12 @@ export class SpoolKeeper {
   #isSuccessor = false;
   #quickDeaths = 0;
   #stuckPid = 0;
+  #mount = "";
 
   /** `deliverUid` is the account of the workers; undefined if they need no leave: they are who serves. */
   spawn(config: SpoolConfig, deliverUid: number | undefined): ChildProcess {
     const { store, mount } = config;
+    this.#mount = mount;
     const binding = bindingOf(config);
     if (binding === "kernel") this.#kept ??= tryOpenKept();
     const options = deliverUid === undefined ? [] : ["-o", `deliver=${deliverUid}`];
@@ -67,8 +70,10 @@ export class SpoolKeeper {
   /** It has ended, `servedMs` after it was ready. What it leaves is for a successor, or its mount is gone. */
   ended(code: number | null, servedMs: number): void {
     this.#quickDeaths = servedMs < LIFE_MS_MIN ? this.#quickDeaths + 1 : 0;
-    const isOver = code === 0 || code === EXIT_REPLACE || this.#quickDeaths >= QUICK_DEATHS_MAX;
-    if (isOver) this.close();
+    const isGivenUp = this.#quickDeaths >= QUICK_DEATHS_MAX;
+    // One that is dead and not gone holds the device too.
+    if (isGivenUp && this.#kept !== undefined) abortMount(this.#mount);
+    if (code === 0 || code === EXIT_REPLACE || isGivenUp) this.close();
     this.#isSuccessor = this.#kept !== undefined;
   }
 
