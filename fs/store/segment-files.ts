@@ -279,6 +279,7 @@ export class SegmentFiles {
     }
   }
 
+  /** Of the segment that is pinned: opening another one could fail here and now. */
   sync(segment: number, done: (error: StoreError | undefined) => void): void {
     this.#disk.fdatasyncLater(this.descriptor(segment), (error) => {
       done(error === null ? undefined : storageError(`cannot sync segment ${segment}`, error));

@@ -101,12 +101,13 @@ export class SimulatedDisk implements Disk {
     this.#endSync(call, file, path, file.beginSync());
   }
 
+  /** Whatever is wrong comes later, as from the system: nobody is there to catch it now. */
   fdatasyncLater(fd: number, done: (error: Error | null) => void): void {
-    const { file, path } = this.#file(fd);
-    const begun = file.beginSync();
+    const begun = this.power.off ? undefined : this.#file(fd).file.beginSync();
     setImmediate(() => {
       try {
-        this.#endSync("fdatasync", file, path, begun);
+        const { file, path } = this.#file(fd);
+        this.#endSync("fdatasync", file, path, begun ?? []);
       } catch (error) {
         done(error as Error);
         return;
