@@ -7,6 +7,7 @@ import { isDirectory } from "../attributes.ts";
 import type { Change, Extent, MapChange } from "../store/change.ts";
 import { ROOT_INO } from "../store/counters.ts";
 import type { Store } from "../store/store.ts";
+import type { EarlyNames } from "./early-names.ts";
 import type { SalvagedUnits } from "./units.ts";
 
 export interface MendNotes {
@@ -21,6 +22,7 @@ export interface MendNotes {
 export function mend(
   store: Store,
   units: SalvagedUnits,
+  early: EarlyNames,
   change: Change,
   notes: MendNotes,
 ): readonly Change[] {
@@ -69,18 +71,22 @@ export function mend(
         ];
       });
     case "name": {
-      const parent = store.inode(change.parent);
-      if (parent === undefined || !isDirectory(parent.mode)) return passOver();
-      if (sizeOf(change.ino) === undefined) return passOver();
-      const { parent: directory, name, ino, fileType } = change;
-      return [{ type: "name", parent: directory, name, ino, fileType }];
+      const { parent, name, ino, fileType } = change;
+      early.delete(parent, name);
+      const directory = store.inode(parent);
+      if (directory === undefined) early.add({ type: "name", parent, name, ino, fileType });
+      if (directory === undefined || !isDirectory(directory.mode)) return passOver();
+      // In a log with gaps its inode may come later; else it goes in the end (tidy.ts).
+      return [{ type: "name", parent, name, ino, fileType }];
     }
     case "unname": {
       const { parent, name } = change;
+      early.delete(parent, name);
       return store.lookup(parent, name) === 0 ? passOver() : [{ type: "unname", parent, name }];
     }
     case "absentName": {
       const { parent, name, ino } = change;
+      if (early.ino(parent, name) === ino) early.delete(parent, name);
       return store.lookup(parent, name) === ino ? [{ type: "unname", parent, name }] : [];
     }
     case "absentInode":

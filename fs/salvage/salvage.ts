@@ -6,12 +6,14 @@
  * units that were written for a record that cannot be read (a mail that nobody's mailbox names).
  */
 import * as fs from "node:fs";
+import { isDirectory } from "../attributes.ts";
 import { checkFormat, lockStore, unlockStore } from "../store/directory.ts";
 import { StoreError } from "../store/errors.ts";
 import type { LogDamage } from "../store/log-scan.ts";
 import { SegmentFiles } from "../store/segment-files.ts";
 import { Store } from "../store/store.ts";
 import { systemDisk } from "../store/system-disk.ts";
+import { EarlyNames } from "./early-names.ts";
 import { mend } from "./mend.ts";
 import { SalvageSource } from "./source.ts";
 import { putInOrder } from "./tidy.ts";
@@ -76,6 +78,7 @@ async function copy(
   onProgress: (stage: string, part: number) => void,
 ): Promise<SalvageReport> {
   const units = new SalvagedUnits(source, store);
+  const early = new EarlyNames();
   const touched = new Map<number, number>();
   let passedOver = 0;
   const notes = {
@@ -87,11 +90,15 @@ async function copy(
   for (const [k, segment] of segments.entries()) {
     onProgress("copying", k / segments.length);
     for (const [count, change] of source.changes(segment).entries()) {
-      const mended = mend(store, units, change, notes);
+      const mended = mend(store, units, early, change, notes);
       if (mended.length > 0) store.commit(mended);
       // The index must keep up, and so must the disk.
       if (count % CHANGES_PER_SYNC === 0) await store.durable();
     }
+  }
+  for (const change of early.all()) {
+    const directory = store.inode(change.parent);
+    if (directory !== undefined && isDirectory(directory.mode)) store.commit([change]);
   }
   const unnamed = damage
     .flatMap(({ writtenWith }) => writtenWith ?? [])
