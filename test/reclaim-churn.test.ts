@@ -6,7 +6,7 @@
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import t from "tap";
 import { S_IFREG } from "../fs/attributes.ts";
 import type { Change } from "../fs/store/change.ts";
@@ -25,12 +25,6 @@ const MAILS = isLong ? 60_000 : 3_500;
 const MESSAGES_KEPT = isLong ? 60 : 30;
 const SEGMENT_LENGTH = isLong ? 4 << 20 : 256 << 10;
 const RECIPIENTS = 15;
-/**
- * Mail comes in bursts. A store that is written to without a break, as fast as it goes, may be over its bound for that
- * time (docs/SPACE.md).
- */
-const BURST = 50;
-const PAUSE_MS = 25;
 
 interface Mailbox {
   ino: number;
@@ -133,7 +127,7 @@ t.test("a store keeps to its bound under a day of mail", async (t) => {
     day.expunge();
     if (day.random.below(500) === 0) day.replace();
     if (mail % 4 === 0) await store.durable();
-    await (mail % BURST === 0 ? sleep(PAUSE_MS) : nextTurn());
+    await nextTurn();
     if (mail % 20 !== 0) continue;
     const { logBytes, logBytesMax } = store.reclaimer.status();
     worst = Math.max(worst, logBytes / logBytesMax);

@@ -40,12 +40,15 @@ export class Pace {
   }
 }
 
-/** While others write, they have so many times the time of a step before the next one: fewer the nearer the bound is. */
+/**
+ * While others write, they have so many times the time of a step before the next one. Cleaning has most of the time
+ * before the bound is reached: who writes without a break would else meet it there.
+ */
 const OTHERS_SHARE_MAX = 12;
-const OTHERS_SHARE_AT_BOUND = 3;
-const OTHERS_SHARE_MIN = 1;
+const OTHERS_SHARE_MIN = 0.5;
+const URGENCY_FULL = 0.75;
 
 export function othersShare(urgency: number): number {
-  if (urgency > 1) return Math.max(OTHERS_SHARE_MIN, OTHERS_SHARE_AT_BOUND - (urgency - 1) * 4);
-  return OTHERS_SHARE_MAX - (OTHERS_SHARE_MAX - OTHERS_SHARE_AT_BOUND) * Math.max(0, urgency);
+  const part = Math.min(1, Math.max(0, urgency / URGENCY_FULL));
+  return OTHERS_SHARE_MAX - (OTHERS_SHARE_MAX - OTHERS_SHARE_MIN) * part;
 }
