@@ -405,9 +405,29 @@ t.test("certificate and key are read and must fit", { skip: noOpenssl }, (t) => 
   t.end();
 });
 
+t.test("giving back space in the background is on, and can be turned off", (t) => {
+  t.equal(load("").spool.reclaim, true);
+  t.equal(load("[spool]\nreclaim = true").spool.reclaim, true);
+  t.equal(load("[spool]\nreclaim = false").spool.reclaim, false);
+  t.match(printConfig(load("[spool]\nreclaim = false")), /^reclaim = false$/m);
+  t.strictSame(said(`${recipients}[spool]\nreclaim = "off"`), [
+    '5: spool.reclaim: must be true or false, without quotation marks, not "off"',
+  ]);
+  t.strictSame(said(`${recipients}[spool]\nreclaim = 0`), [
+    "5: spool.reclaim: must be true or false, without quotation marks, not 0",
+  ]);
+  t.strictSame(said(`reclaim = false\n${recipients}`), [
+    "1: reclaim: no such key; it belongs to [spool]",
+  ]);
+  t.strictSame(said(`${recipients}[spool]\nnoreclaim = true`), [
+    "5: spool.noreclaim: no such key; did you mean reclaim?",
+  ]);
+  t.end();
+});
+
 t.test("what is printed is a configuration that comes to the same", (t) => {
   const config = load(
-    'catch_all = "bob"\nquota = "5MiB"\nowner = "5:6"\n[limits]\nstress_percent = 70\n[log]\nfile = "x"\nlevel = "warn"',
+    'catch_all = "bob"\nquota = "5MiB"\nowner = "5:6"\n[spool]\nreclaim = false\n[limits]\nstress_percent = 70\n[log]\nfile = "x"\nlevel = "warn"',
     'user = "nobody"\nshare = "off"\nmetrics = "off"\nproxy_from = ["::1/128"]',
   );
   write(printConfig(config));
@@ -473,7 +493,7 @@ t.test("docs/CONFIG.md gives the other defaults", (t) => {
       compared++;
     }
   }
-  t.equal(compared, 14);
+  t.equal(compared, 15);
   t.end();
 });
 

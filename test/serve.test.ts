@@ -104,6 +104,26 @@ t.test("a mail by SMTP stands in every mailbox when it is answered", { skip }, a
   t.equal(checked.code, 0);
 });
 
+t.test(
+  "space is given back in the background unless the configuration says no",
+  { skip },
+  async (t) => {
+    const off = (where: Place): string =>
+      configText(where).replace(`binding = "kernel"`, `binding = "kernel", reclaim = false`);
+    for (const [text, state] of [
+      [configText, "resting"],
+      [off, "off"],
+    ] as const) {
+      const { mount, server } = begin(t, text);
+      await portOf(server);
+      const { stdout } = await onespool("reclaim", "--json", mount);
+      t.equal((JSON.parse(stdout) as { state: string }).state, state);
+      server.child.kill("SIGTERM");
+      t.equal(await server.end(), 0);
+    }
+  },
+);
+
 t.test("front and workers are the account, without a way back", { skip }, async (t) => {
   const { server } = begin(t);
   await portOf(server);

@@ -34,7 +34,7 @@ function configOf({ directory, store, mount }: Place, changes: Partial<Config> =
     ...defaultConfig(directory, true),
     hostname: "mail.example.test",
     user: undefined,
-    spool: { store, mount, binding: "kernel" },
+    spool: { store, mount, binding: "kernel", reclaim: true },
     listen: [{ protocol: "smtp", address: "127.0.0.1", port: 2525 }],
     log: { level: "info", file: join(directory, "log") },
     metrics: { address: "127.0.0.1", port: 0 },

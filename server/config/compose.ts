@@ -123,6 +123,7 @@ export function compose(settings: Settings, env: Environment): Config {
       store: absolute(spool?.store ?? defaults.storeDefault),
       mount: absolute(spool?.mount ?? defaults.mountDefault),
       binding: spool?.binding ?? "auto",
+      reclaim: spool?.reclaim ?? true,
     },
     tls:
       tls === undefined

@@ -16,6 +16,8 @@ export interface SpoolConfig {
   readonly store: string;
   readonly mount: string;
   readonly binding: "auto" | "kernel" | "fuse-native";
+  /** Whether space is given back in the background, and not by `onespool reclaim` alone. */
+  readonly reclaim: boolean;
 }
 
 export interface RecipientsConfig {

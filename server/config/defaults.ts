@@ -82,6 +82,7 @@ export function defaultConfig(directory: string, isRoot: boolean): Config {
       store: resolve(directory, storeDefault),
       mount: resolve(directory, mountDefault),
       binding: "auto",
+      reclaim: true,
     },
     tls: undefined,
     recipients: {

@@ -4,7 +4,7 @@ import { limitKeys, workerKeys, type NumberKey } from "./number-keys.ts";
 import { formatNumber } from "./settings.ts";
 import { formatBytes, formatEndpoint } from "./values.ts";
 
-type Value = string | readonly string[] | number | undefined;
+type Value = string | readonly string[] | number | boolean | undefined;
 type Rows = Readonly<Record<string, Value>>;
 
 /** JSON's strings are basic strings of TOML, but for one character. */
@@ -13,7 +13,7 @@ function quote(text: string): string {
 }
 
 function formatValue(value: Exclude<Value, undefined>): string {
-  if (typeof value === "number") return String(value);
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
   if (typeof value === "string") return quote(value);
   const items = value.map(quote);
   const line = `[${items.join(", ")}]`;

@@ -75,6 +75,11 @@ export function choice<const T extends string>(...allowed: readonly T[]) {
   });
 }
 
+/** Of TOML: without quotation marks. */
+export const flag = setting<boolean>("true or false, without quotation marks", (value) =>
+  typeof value === "boolean" ? { value } : undefined,
+);
+
 export const endpointText = 'an address and a port ("127.0.0.1:25", "[::1]:25")';
 
 export const endpoint = setting<Endpoint>(endpointText, (value) => {

@@ -41,11 +41,12 @@ export class SpoolKeeper {
 
   /** `deliverUid` is the account of the workers; undefined if they need no leave: they are who serves. */
   spawn(config: SpoolConfig, deliverUid: number | undefined): ChildProcess {
-    const { store, mount } = config;
+    const { store, mount, reclaim } = config;
     this.#mount = mount;
     const binding = bindingOf(config);
     if (binding === "kernel") this.#kept ??= tryOpenKept();
     const options = deliverUid === undefined ? [] : ["-o", `deliver=${deliverUid}`];
+    if (!reclaim) options.push("-o", "noreclaim");
     if (this.#kept !== undefined) options.push("--kept");
     if (this.#isSuccessor) options.push("--successor");
     if (this.#isSuccessor && this.#stuckPid !== 0) options.push(`${this.#stuckPid}`);
