@@ -40,20 +40,26 @@ const names = ({ spool }: Life): string[] =>
 const content = ({ spool }: Life, name: string): string =>
   spool.store.read(spool.store.lookup(1, name), 0, 1000).toString();
 
-/** Through the control file, to a mailbox of somebody who exists. */
-function delivering(life: Life): Request {
+const xattrs = ({ spool }: Life, name: string): Record<string, string> => {
+  const ino = spool.store.lookup(1, name);
+  const all = spool.operations.listXattr(ino);
+  if (typeof all === "number") throw new Error(`${all}`);
+  return Object.fromEntries(all.map((key) => [key, `${spool.operations.getXattr(ino, key)}`]));
+};
+
+/** Through the control file, by the owner of `a`, which is made. */
+function hinting(life: Life, line: object, body = ""): Request {
   create(life, "a", "one ");
   const handle = handleOf(life.ask("OPEN", CONTROL_INO, [u32(O_RDWR), u32(0)]));
   life.spool.store.commit([
     { type: "attributes", ino: life.spool.store.lookup(1, "a"), uid: 1001 },
   ]);
-  const line = JSON.stringify({
-    op: "deliver",
-    shared: [{ bytes: 3 }],
-    to: [{ path: "a" }],
-    bodyBytes: 3,
-  });
-  return { name: "WRITE", node: CONTROL_INO, body: writing(handle, `${line}\ntwo`, 0) };
+  const text = JSON.stringify({ ...line, bodyBytes: body.length });
+  return { name: "WRITE", node: CONTROL_INO, body: writing(handle, `${text}\n${body}`, 0) };
+}
+
+function delivering(life: Life): Request {
+  return hinting(life, { op: "deliver", shared: [{ bytes: 3 }], to: [{ path: "a" }] }, "two");
 }
 
 const cases: Record<string, Case> = {
@@ -138,8 +144,36 @@ const cases: Record<string, Case> = {
       const body = [u32(1), u32(XATTR_CREATE), text("user.x"), Buffer.from("v")];
       return { name: "SETXATTR", node: create(life, "a").ino, body };
     },
-    state: names,
-    wanted: ["a"],
+    state: (life) => xattrs(life, "a"),
+    wanted: { "user.x": "v" },
+  },
+  removexattr: {
+    prepare: (life) => {
+      const { ino } = create(life, "a");
+      for (const name of ["user.x", "user.y"]) {
+        life.ask("SETXATTR", ino, [u32(1), u32(0), text(name), Buffer.from("v")]);
+      }
+      return { name: "REMOVEXATTR", node: ino, body: [text("user.x")] };
+    },
+    state: (life) => xattrs(life, "a"),
+    wanted: { "user.y": "v" },
+  },
+  share: {
+    prepare: (life) =>
+      hinting(life, {
+        op: "share",
+        from: { path: "a", offset: 0, length: 3 },
+        to: { path: "a" },
+      }),
+    state: (life) => content(life, "a"),
+    wanted: "one one",
+    answer: { ok: true, offset: 4, length: 3 },
+  },
+  remove: {
+    prepare: (life) => hinting(life, { op: "remove", path: "a", offset: 0, length: 2 }),
+    state: (life) => content(life, "a"),
+    wanted: "e ",
+    answer: { ok: true, size: 2 },
   },
   deliver: {
     prepare: (life) => delivering(life),
