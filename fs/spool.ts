@@ -180,6 +180,7 @@ export class Spool {
       this.#hints.tick();
       this.#files.offcuts.tick();
       this.#files.orphans.tick();
+      this.#takeover?.journal.tick();
     }, TICK_MS);
     this.#timer.unref();
   }

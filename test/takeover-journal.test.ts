@@ -154,3 +154,21 @@ t.test("without room for what counts nothing is kept, until there is room", { sk
   t.equal(Buffer.concat(left.get(3)!.stream).toString(), "whole");
   t.end();
 });
+
+t.test("when there is room again everything is noted, also if nothing happens", { skip }, (t) => {
+  const noted = new Noted(t, "256k");
+  const { journal } = noted;
+  journal.connected(40, true);
+  noted.commit({ by: "request", unique: 2 });
+  journal.sessions.opened(5, opener);
+  journal.sessions.written(5, 13, Buffer.alloc(1_000_000));
+  const nothing = (): boolean => new MemoryJournal(noted.files).read().length === 0;
+  t.ok(nothing());
+  journal.tick();
+  t.ok(nothing(), "not at once");
+  noted.nowMs += 60_000;
+  journal.tick();
+  t.ok(noted.read().resends, "a successor can take over");
+  t.same([...noted.read().intents.keys()], [2]);
+  t.end();
+});

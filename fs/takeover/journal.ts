@@ -222,6 +222,11 @@ export class TakeoverJournal {
     this.#append({ t: "dropHandle", i: ino, h: handle });
   }
 
+  /** Every few seconds: who only reads writes no record, and would lose its files with this process until there is one. */
+  tick(): void {
+    if (this.#source !== undefined && this.#memory.failed) this.#tryAgain();
+  }
+
   #initRecord(minor: number, resends: boolean): JournalRecord {
     return plain({ t: "init", minor, resends, sec: this.handleSec });
   }
@@ -229,9 +234,7 @@ export class TakeoverJournal {
   #append(text: JournalRecord["text"], bytes?: Buffer): number {
     if (this.#source === undefined) return 0;
     if (this.#memory.failed) {
-      if (this.#nowMs() < this.#retryAtMs) return 0;
-      this.#memory.begin();
-      this.#rewrite();
+      if (!this.#tryAgain()) return 0;
     } else if (this.#memory.isLong) this.#rewrite();
     let at = this.#memory.append(text, bytes);
     if (at === undefined) {
@@ -245,6 +248,15 @@ export class TakeoverJournal {
       this.#retryAtMs = this.#nowMs() + RETRY_MS;
     }
     return at ?? 0;
+  }
+
+  /** Whether there is room again. */
+  #tryAgain(): boolean {
+    if (this.#nowMs() < this.#retryAtMs) return false;
+    this.#retryAtMs = this.#nowMs() + RETRY_MS;
+    this.#memory.begin();
+    this.#rewrite();
+    return !this.#memory.failed;
   }
 
   #rewrite(): void {

@@ -41,6 +41,8 @@ export class MemoryJournal {
   #active: Active;
   #rewriteAt = LENGTH_MIN;
   #failed = false;
+  /** Since there was room last. */
+  #hasWarned = false;
 
   constructor(descriptors: readonly [number, number]) {
     this.#descriptors = descriptors;
@@ -148,6 +150,7 @@ export class MemoryJournal {
     this.#write(index, 0, [header]);
     this.#active = { index, generation, length: at };
     this.#rewriteAt = Math.max(LENGTH_MIN, at * GROWTH);
+    this.#hasWarned = false;
     return places;
   }
 
@@ -166,6 +169,8 @@ export class MemoryJournal {
   fail(reason: string): void {
     this.#failed = true;
     for (const descriptor of this.#descriptors) ftruncateSync(descriptor, 0);
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
     process.emitWarning(`open files would not survive the end of this process: ${reason}`);
   }
 }
