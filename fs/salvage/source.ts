@@ -3,13 +3,13 @@ import { ByteReader } from "../../base/bytes.ts";
 import type { Change } from "../store/change.ts";
 import { decodeChanges } from "../store/change-codec.ts";
 import type { Chunks } from "../store/chunks.ts";
-import { CHUNK_WIDTH } from "../store/chunks.ts";
+import { CHUNK_WIDTH, findBadChunks } from "../store/chunks.ts";
 import { SEGMENT_LENGTH, ZEROS_AHEAD } from "../store/format.ts";
+import type { UnitFrame } from "../store/frame.ts";
 import type { LogDamage } from "../store/log-scan.ts";
 import { scanLog } from "../store/log-scan.ts";
 import type { SegmentFiles } from "../store/segment-files.ts";
-import type { ScannedFrame } from "../store/segment-scan.ts";
-import { findBadChunks, scanSegment } from "../store/segment-scan.ts";
+import { scanSegment } from "../store/segment-scan.ts";
 import type { SegmentSet } from "../store/segment-set.ts";
 import { hasSegment, NO_SEGMENTS, union } from "../store/segment-set.ts";
 
@@ -38,7 +38,7 @@ export class SalvageSource {
 
   /** Reads all of it once: what is damaged. Before anything else is asked. */
   async scan(onProgress: (part: number) => void): Promise<readonly LogDamage[]> {
-    const unit = (segment: number, frame: ScannedFrame & { kind: "unit" }): void => {
+    const unit = (segment: number, frame: UnitFrame): void => {
       const { id, chunks } = frame.unit;
       // The last frame of a unit counts, where the segments say so (isRemoved).
       this.#places.set(id, { segment, position: frame.position, chunks });

@@ -35,7 +35,7 @@ import type { PlacedBytes } from "./lost-bytes.ts";
 import { lostBytesOf, withLostBytes, withMissing } from "./lost-bytes.ts";
 import { ReferenceSums } from "./reference-sums.ts";
 import { addReferences, bytesReferenced, unreferenced } from "./references.ts";
-import type { ScannedFrame } from "./segment-scan.ts";
+import type { UnitFrame } from "./frame.ts";
 import type { KeyRange } from "./store-index.ts";
 import type { StoreInternals } from "./store.ts";
 import { Store } from "./store.ts";
@@ -289,17 +289,17 @@ class Check {
       length: (segment) => files.length(segment),
       read: (...range) => files.read(...range),
     };
-    const unit = (segment: number, frame: ScannedFrame & { kind: "unit" }): void =>
+    const unit = (segment: number, frame: UnitFrame): void =>
       places.found(frame.unit.id, segment, frame.position);
     await scanLog(some, { unit }, { mayBeTorn: false });
   }
 
   async #checkLog(places: UnitPlaces): Promise<void> {
-    const count = (segment: number, frame: ScannedFrame & { kind: "unit" }): void => {
+    const count = (segment: number, frame: UnitFrame): void => {
       places.found(frame.unit.id, segment, frame.position);
       this.#unitRanges.add(frame.unit.id, segment);
       const before = this.#unitBytes.get(segment) ?? 0;
-      this.#unitBytes.set(segment, before + frame.data.length);
+      this.#unitBytes.set(segment, before + frame.dataLength);
     };
     const onProgress = (part: number): void => this.#progress("log", part);
     this.#log = await scanLog(this.#store.files, { unit: count }, { mayBeTorn: false, onProgress });

@@ -86,13 +86,28 @@ export function stores(chunks: Chunks, offset: number, length: number): boolean 
   return done >= end;
 }
 
-/** Whether the stored bytes have these lengths and checksums. */
-export function chunksFit(chunks: Chunks, data: Buffer): boolean {
+/** Bytes of a unit that do not fit their checksum. */
+export interface BadChunk {
+  /** In the unit. */
+  readonly offset: number;
+  readonly length: number;
+  /** In the segment. */
+  readonly position: number;
+}
+
+const NONE: readonly BadChunk[] = [];
+
+/** `data` are the stored bytes, all of them, which stand at `position` of the segment. */
+export function findBadChunks(chunks: Chunks, data: Buffer, position: number): readonly BadChunk[] {
+  let found: BadChunk[] | undefined;
   let at = 0;
   for (let k = 0; k < chunks.length; k += CHUNK_WIDTH) {
     const length = chunks[k + 1] as number;
-    if (crc32c(data.subarray(at, at + length)) !== chunks[k + 2]) return false;
+    if (crc32c(data.subarray(at, at + length)) !== chunks[k + 2]) {
+      found ??= [];
+      found.push({ offset: chunks[k] as number, length, position: position + at });
+    }
     at += length;
   }
-  return at === data.length;
+  return found ?? NONE;
 }

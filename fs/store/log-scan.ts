@@ -7,8 +7,9 @@ import type { Change } from "./change.ts";
 import { decodeChanges } from "./change-codec.ts";
 import { FRAME_HEADER_LENGTH, SEGMENT_HEADER_LENGTH } from "./format.ts";
 import { StoreError } from "./errors.ts";
+import type { UnitFrame } from "./frame.ts";
 import type { SegmentFiles } from "./segment-files.ts";
-import type { ScannedFrame } from "./segment-scan.ts";
+import type { ScannedFrame, ScannedUnit } from "./segment-scan.ts";
 import { scanSegment } from "./segment-scan.ts";
 
 export type LogDamageKind =
@@ -37,7 +38,7 @@ export interface LogDamage {
 }
 
 export interface LogVisitor {
-  unit(segment: number, frame: ScannedFrame & { kind: "unit" }): void;
+  unit(segment: number, frame: UnitFrame): void;
 }
 
 export interface ScannedLog {
@@ -132,12 +133,12 @@ class SegmentDamage {
     }
   }
 
-  #visitUnit(frame: ScannedFrame & { kind: "unit" }): void {
+  #visitUnit(frame: ScannedUnit): void {
     const { id } = frame.unit;
     // Behind a bad frame another batch begins.
     if (frame.offset !== this.#batchEnd) this.#endBatch();
     this.#batch.push(id);
-    this.#batchEnd = frame.position + frame.data.length;
+    this.#batchEnd = frame.end;
     for (const { offset, length, position } of frame.badChunks) {
       const unit = { id, position: frame.position, offset };
       this.#found.push({ kind: "data", segment: this.#segment, offset: position, length, unit });

@@ -1,9 +1,8 @@
 /** What damage of the log takes from the units that are there, by what the index has of them. */
-import { storedLength } from "./chunks.ts";
+import { findBadChunks, storedLength } from "./chunks.ts";
 import type { Damage, LostBytes } from "./damage-report.ts";
 import type { LogDamage, ScannedLog } from "./log-scan.ts";
 import type { SegmentFiles } from "./segment-files.ts";
-import { findBadChunks } from "./segment-scan.ts";
 import type { State } from "./state.ts";
 import type { StoreInternals } from "./store.ts";
 import type { Unit } from "./unit.ts";

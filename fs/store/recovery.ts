@@ -8,9 +8,10 @@ import type { Change } from "./change.ts";
 import { decodeChanges } from "./change-codec.ts";
 import { StoreError } from "./errors.ts";
 import { SEGMENT_HEADER_LENGTH } from "./format.ts";
+import type { CommitFrame, Frame } from "./frame.ts";
 import type { LogPosition } from "./log.ts";
 import type { SegmentFiles } from "./segment-files.ts";
-import type { Frame, ReadOptions } from "./segment-reader.ts";
+import type { ReadOptions } from "./segment-reader.ts";
 import { checkSegmentHeader, commitFollows, readFrames } from "./segment-reader.ts";
 import type { State } from "./state.ts";
 import { Unit } from "./unit.ts";
@@ -175,7 +176,7 @@ function replayFrame(state: State, segment: number, frame: Frame): void {
 }
 
 /** Throws STORE_DAMAGED. */
-export function changesOf(segment: number, frame: Frame & { kind: "commit" }): Change[] {
+export function changesOf(segment: number, frame: CommitFrame): Change[] {
   try {
     return decodeChanges(new ByteReader(Buffer.from(frame.meta)));
   } catch (error) {
