@@ -1,29 +1,19 @@
 /**
- * Keeps a mount up whose serving process dies: holds the device and what is noted beside it (fs/takeover/kept.ts), and
- * starts a successor, which goes on with both.
- *
- *     starting -- ready --> serving -- dies --> waiting -- delay --> starting
- *
- * It ends with the mount: when that is unmounted, when it is told to, and when the process dies again and again as soon as
- * it has begun to serve; then the mount goes, so that programs get errors instead of waiting for ever. If the first
- * process fails before it was ready, there is no second one.
+ * Keeps a mount up whose serving process dies (fs/takeover/lives.ts), and ends with it: when it is unmounted, when this
+ * process is told to, and when it is given up. If the first process fails before it was ready, there is no second one.
  * Not here: the same under `onespool serve` (server/supervisor/).
  */
-import { spawn, type ChildProcess } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { abortMount } from "../fs/kernel/mount-command.ts";
-import { EXIT_REPLACE, openKept, QUICK_DEATHS_MAX, type Kept } from "../fs/takeover/kept.ts";
+import { Lives, type ServingMessage, type Started } from "../fs/takeover/lives.ts";
 import { watchStuck } from "../fs/takeover/stuck.ts";
 import { CommandFailure, EXIT_FAILED, reasonOf } from "./failure.ts";
-import type { Message, Started } from "./mount-daemon.ts";
 import { unmount } from "./unmounting.ts";
 
 const COMMAND = fileURLToPath(new URL("./onespool.js", import.meta.url));
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-/** One that has served for so long did not die of what it found when it began. */
-const LIFE_MS_MIN = 500;
-const DELAY_MS_MIN = 20;
 
 export interface KeeperSettings {
   /** Arguments and options of `onespool mount`. */
@@ -37,15 +27,13 @@ export interface KeeperSettings {
 interface Death {
   readonly code: number | null;
   readonly how: string;
-  readonly failure: Message | undefined;
-  readonly isQuick: boolean;
-  /** Dead, and not gone: its successor must not wait for its locks. */
-  readonly stuckPid: number;
+  readonly failure: ServingMessage | undefined;
+  readonly servedMs: number;
 }
 
 class Keeper {
   readonly #settings: KeeperSettings;
-  #kept: Kept;
+  readonly #lives: Lives;
   #child: ChildProcess | undefined;
   #wasReady = false;
   #isStopping = false;
@@ -53,7 +41,7 @@ class Keeper {
 
   constructor(settings: KeeperSettings) {
     this.#settings = settings;
-    this.#kept = this.#open();
+    this.#lives = new Lives(settings.mountpoint);
   }
 
   /** Resolves with the exit code. Throws CommandFailure when nothing could be mounted. */
@@ -67,40 +55,32 @@ class Keeper {
       return await this.#keep();
     } finally {
       for (const { signal, listener } of listeners) process.off(signal, listener);
-      this.#kept.close();
+      this.#lives.close();
     }
   }
 
   async #keep(): Promise<number> {
-    let quickDeaths = 0;
-    let stuckPid = 0;
-    for (let isSuccessor = false; ;) {
-      const death = await this.#serve(isSuccessor, stuckPid);
-      stuckPid = death.stuckPid;
-      const { code, how, failure } = death;
+    for (;;) {
+      this.#open();
+      const death = await this.#serve();
+      const { code, how, failure, servedMs } = death;
       if (!this.#wasReady) throw startFailure(death);
-      if (code === 0) return 0;
+      const sequel = this.#lives.ended(code, servedMs);
+      if (sequel === "ended") return 0;
       if (this.#isStopping) return this.#giveUp(how, code ?? EXIT_FAILED);
-      if (code === EXIT_REPLACE) {
-        this.#kept.close();
-        this.#kept = this.#open();
-        isSuccessor = false;
-        continue;
-      }
-      isSuccessor = true;
-      quickDeaths = death.isQuick ? quickDeaths + 1 : 0;
-      if (quickDeaths >= QUICK_DEATHS_MAX) return this.#giveUp(how);
+      if (sequel === "given up") return this.#giveUp(how);
+      if (sequel === "anew") continue;
       const why = failure !== undefined && "failure" in failure ? failure.failure : how;
       this.#say(`ended unasked (${why}); starting another one`);
-      const delayMs = quickDeaths === 0 ? 0 : DELAY_MS_MIN * 2 ** quickDeaths;
-      await sleep(delayMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
-      if (this.#stop.signal.aborted) return this.#giveUp("ended by a signal while nothing served");
+      const { signal } = this.#stop;
+      await sleep(this.#lives.delayMs, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return this.#giveUp("ended by a signal while nothing served");
     }
   }
 
-  #open(): Kept {
+  #open(): void {
     try {
-      return openKept();
+      this.#lives.keep();
     } catch (error) {
       throw new CommandFailure(
         `${reasonOf(error)}; is the fuse module loaded, and the device allowed in this container?`,
@@ -109,25 +89,14 @@ class Keeper {
   }
 
   /** One serving process, from its start to its end. */
-  #serve(isSuccessor: boolean, stuckPid: number): Promise<Death> {
+  #serve(): Promise<Death> {
     const { args, onReady } = this.#settings;
-    const kept = ["--while-connected", "--kept"];
-    if (isSuccessor) kept.push("--successor", ...(stuckPid === 0 ? [] : [`${stuckPid}`]));
-    const child = spawn(
-      process.execPath,
-      [...process.execArgv, COMMAND, "mount", ...args, ...kept],
-      {
-        // A terminal's interrupt is for this process, which passes it on.
-        detached: true,
-        stdio: ["ignore", "ignore", "inherit", "ipc", ...this.#kept.descriptors],
-        env: { ...process.env, MALLOC_ARENA_MAX: "1" },
-      },
-    );
+    const child = this.#lives.spawn([COMMAND, "mount", ...args]);
     this.#child = child;
-    let failure: Message | undefined;
-    let readyMs: number | undefined;
+    let failure: ServingMessage | undefined;
+    let readyMs = Infinity;
     child.on("message", (value) => {
-      const message = value as Message;
+      const message = value as ServingMessage;
       if ("failure" in message) {
         failure = message;
         return;
@@ -137,14 +106,14 @@ class Keeper {
       this.#wasReady = true;
     });
     return new Promise((resolve) => {
-      const ended = (code: number | null, how: string, stuck = 0): void => {
+      const ended = (code: number | null, how: string): void => {
         endWatch();
         if (this.#child === child) this.#child = undefined;
-        const isQuick = readyMs === undefined || performance.now() - readyMs < LIFE_MS_MIN;
-        resolve({ code, how, failure, isQuick, stuckPid: stuck });
+        resolve({ code, how, failure, servedMs: Math.max(0, performance.now() - readyMs) });
       };
       const endWatch = watchStuck(child.pid ?? 0, () => {
-        ended(null, "killed, with a thread that waits in the kernel", child.pid);
+        this.#lives.stuck(child.pid ?? 0);
+        ended(null, "killed, with a thread that waits in the kernel");
       });
       child.once("error", (error) => {
         if (child.pid === undefined) ended(EXIT_FAILED, error.message);

@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import type { Failed, ServingMessage, Started } from "../fs/takeover/lives.ts";
 import { CommandFailure, EXIT_FAILED, reasonOf } from "./failure.ts";
 import { isMissingOrEmpty, lastLogLine, logFile } from "./paths.ts";
 import type { Binding } from "./serving.ts";
@@ -14,24 +15,10 @@ export interface DaemonSettings {
   readonly options: readonly string[];
 }
 
-export interface Started {
-  /** The line that tells what is mounted where. */
-  readonly ready: string;
-  readonly warnings: readonly string[];
-}
-
-interface Failed {
-  readonly failure: string;
-  readonly exitCode: number;
-}
-
-/** What a daemon tells the command that started it: once, and then it is on its own. */
-export type Message = Started | Failed;
-
 /** A process may be seen to end before its last message: that is here when its channel is closed too. */
-export function firstMessage(child: ChildProcess, ifNone: () => Failed): Promise<Message> {
-  return new Promise<Message>((settle) => {
-    child.once("message", (value) => settle(value as Message));
+export function firstMessage(child: ChildProcess, ifNone: () => Failed): Promise<ServingMessage> {
+  return new Promise<ServingMessage>((settle) => {
+    child.once("message", (value) => settle(value as ServingMessage));
     child.once("error", (error) => settle({ failure: reasonOf(error), exitCode: EXIT_FAILED }));
     child.once("close", () => settle(ifNone()));
   });

@@ -1,13 +1,14 @@
 /** `onespool mount`: in the foreground, or as a daemon that has answered when the command returns. */
 import { Command, Option } from "commander";
 import { InvariantError } from "../base/assert.ts";
+import { servingOptions, type ServingMessage, type Started } from "../fs/takeover/lives.ts";
 import { about, CommandFailure, EXIT_FAILED, reasonOf, UsageFailure } from "./failure.ts";
-import { startDaemon, type Message, type Started } from "./mount-daemon.ts";
+import { startDaemon } from "./mount-daemon.ts";
 import { chooseBinding, parseMountOptions } from "./mount-options.ts";
 import { keep } from "./keeper.ts";
 import { prepareMountpoint, prepareStore } from "./mount-places.ts";
 import { resolveMountpoint } from "./paths.ts";
-import { orphanEnded, WHILE_CONNECTED } from "./predecessor.ts";
+import { orphanEnded } from "./predecessor.ts";
 import type { Binding } from "./serving.ts";
 
 interface Flags {
@@ -44,7 +45,7 @@ function printReady({ ready, warnings }: Started): void {
 }
 
 /** To the starter of a daemon, which does not wait for more. Undefined in the foreground. */
-function tellStarter(message: Message): boolean {
+function tellStarter(message: ServingMessage): boolean {
   return process.send?.(message, undefined, undefined, () => undefined) !== undefined;
 }
 
@@ -138,10 +139,10 @@ export function mountCommand(): Command {
     .choices(["auto", "kernel", "fuse-native"])
     .default("auto");
   // For `onespool serve`, which starts this command and keeps the channel open.
-  const whileConnected = new Option(WHILE_CONNECTED).hideHelp();
-  // For a keeper (fs/takeover/kept.ts), which hands over what it holds.
-  const kept = new Option("--kept").hideHelp();
-  const successor = new Option("--successor [pid]").hideHelp();
+  const whileConnected = new Option(servingOptions.whileConnected).hideHelp();
+  // For a keeper, which hands over what it holds.
+  const kept = new Option(servingOptions.kept).hideHelp();
+  const successor = new Option(`${servingOptions.successor} [pid]`).hideHelp();
   return new Command("mount")
     .description("serve a store as a directory")
     .argument("<store>", "the directory that holds the store")

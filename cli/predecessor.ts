@@ -6,10 +6,9 @@ import { readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LOCK_FILE } from "../fs/store/paths.ts";
+import { servingOptions } from "../fs/takeover/lives.ts";
 import { isHeld } from "./store-holder.ts";
 
-/** Of a spool that ends with its supervisor (mount.ts). */
-export const WHILE_CONNECTED = "--while-connected";
 /** It closes its store, which takes as long as the disk does. */
 const WAIT_MS_MAX = 20_000;
 const LOOK_MS = 50;
@@ -36,7 +35,9 @@ function orphanOf(store: string): number | undefined {
   try {
     const pid = Number(readFileSync(join(store, LOCK_FILE), "latin1"));
     if (!Number.isSafeInteger(pid) || pid <= 0 || !isHeld(store)) return undefined;
-    const isSupervised = readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(WHILE_CONNECTED);
+    const isSupervised = readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(
+      servingOptions.whileConnected,
+    );
     return isSupervised && !isChildOfItsLike(pid) ? pid : undefined;
   } catch {
     // No store yet, or the process has gone.

@@ -44,7 +44,8 @@ const xattrs = ({ spool }: Life, name: string): Record<string, string> => {
   const ino = spool.store.lookup(1, name);
   const all = spool.operations.listXattr(ino);
   if (typeof all === "number") throw new Error(`${all}`);
-  return Object.fromEntries(all.map((key) => [key, `${spool.operations.getXattr(ino, key)}`]));
+  const { operations } = spool;
+  return Object.fromEntries(all.map((key) => [key, operations.getXattr(ino, key).toString()]));
 };
 
 /** Through the control file, by the owner of `a`, which is made. */

@@ -29,7 +29,7 @@ export interface Keeping {
   /** It will be started again. */
   readonly onRestart: () => void;
   /** How long to wait after a life; it counts from the start, or with this one from the moment it was ready. */
-  readonly backOff?: BackOff;
+  readonly backOff?: Pick<BackOff, "delayAfter">;
   /** It was killed and is not gone: a thread waits in the kernel for what only a successor does. */
   readonly onStuck?: (pid: number) => void;
 }
@@ -40,7 +40,7 @@ export class KeptProcess {
   readonly #keeping: Keeping;
   readonly #log: Log;
   readonly #clock: Clock;
-  readonly #backOff: BackOff;
+  readonly #backOff: Pick<BackOff, "delayAfter">;
   #child: ChildProcess | undefined;
   #startedAt = 0;
   #readyAt: number | undefined;

@@ -12,6 +12,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { assertNever } from "../../base/assert.ts";
 import { abortMount } from "../../fs/kernel/mount-command.ts";
+import { Lives } from "../../fs/takeover/lives.ts";
 import { formatEndpoint } from "../config/values.ts";
 import type { Config, Listener } from "../config/config.ts";
 import type { Account } from "../config/accounts.ts";
@@ -32,7 +33,7 @@ import { mailboxDirectories } from "./mailbox-directories.ts";
 import { serveMetrics, type MetricsEndpoint } from "./metrics-endpoint.ts";
 import { PendingWatch } from "./pending-watch.ts";
 import { reloaded } from "./reload.ts";
-import { bindingOf, detachMount, hearSpool, SpoolKeeper } from "./spool-process.ts";
+import { bindingOf, detachMount, hearSpool, spawnSpool } from "./spool-process.ts";
 import { StartFailure } from "./start-failure.ts";
 import { notifySystemd } from "./systemd.ts";
 
@@ -83,7 +84,7 @@ class Supervisor {
   readonly #log: Log;
   readonly #counters = new Counters("supervisor");
   readonly #totals = new Totals<"supervisor" | "front">();
-  readonly #spoolKeeper = new SpoolKeeper();
+  readonly #lives: Lives;
   readonly #spool: KeptProcess;
   readonly #front: KeptProcess;
   /** With what the front has said that it can work; a new front is started with it. */
@@ -112,15 +113,17 @@ class Supervisor {
     this.#log = starting(() => openLog(config, this.#account), "log.file: ");
     this.#stopped = new Promise((stop) => (this.#stop = stop));
     this.#ended = new Promise((endNow) => (this.#endNow = () => endNow(undefined)));
+    const lives = new Lives(config.spool.mount);
+    this.#lives = lives;
     this.#spool = new KeptProcess(
       {
         name: "spool",
-        spawn: () => this.#spoolKeeper.spawn(this.#config.spool, this.#account?.uid),
+        spawn: () => spawnSpool(lives, this.#config.spool, this.#account?.uid),
         hear: (message) => hearSpool(message, (line) => (this.#spoolLine = line)),
-        onEnded: (code, servedMs) => this.#spoolKeeper.ended(code, servedMs),
+        onEnded: (code, servedMs) => lives.ended(code, servedMs),
         onRestart: () => this.#counters.restarted("spool"),
-        backOff: this.#spoolKeeper.backOff,
-        onStuck: (pid) => this.#spoolKeeper.stuck(pid),
+        backOff: { delayAfter: () => lives.delayMs },
+        onStuck: (pid) => lives.stuck(pid),
       },
       this.#log,
       systemClock,
@@ -356,7 +359,7 @@ class Supervisor {
     // One that died, or was told to end before it could answer, has not taken its mount away.
     const { mount } = this.#config.spool;
     const isLeft = !isClean && this.#spool.wasReady && abortMount(mount);
-    this.#spoolKeeper.close();
+    this.#lives.close();
     if (isLeft) await detachMount(mount);
     this.#metrics?.close();
     this.#log.info("ended", { isClean });
