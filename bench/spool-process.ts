@@ -26,17 +26,20 @@ const mounted = new Set<SpoolProcess>();
 const commandLine = join(dirname(fileURLToPath(import.meta.url)), "..", "cli", "onespool.js");
 
 export class SpoolProcess {
+  /** Of the process that serves the mount. */
   readonly pid: number;
   readonly mountpoint: string;
   /** From the start of the process to the line that says that the mount answers. */
   readonly readyMs: number;
   readonly #child: ChildProcess;
   readonly #ended: Promise<number | null>;
+  readonly #keeperPid: number;
   readonly #report: string;
 
   private constructor(
     child: ChildProcess,
     ended: Promise<number | null>,
+    keeperPid: number,
     pid: number,
     mountpoint: string,
     readyMs: number,
@@ -44,6 +47,7 @@ export class SpoolProcess {
   ) {
     this.#child = child;
     this.#ended = ended;
+    this.#keeperPid = keeperPid;
     this.pid = pid;
     this.mountpoint = mountpoint;
     this.readyMs = readyMs;
@@ -77,9 +81,13 @@ export class SpoolProcess {
     const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
     await firstLine(child, ended);
     const readyMs = performance.now() - began;
-    const pid = childrenOf(child.pid ?? 0)[0];
-    if (pid === undefined) throw new Error("onespool mount left no process behind");
-    return new SpoolProcess(child, ended, pid, mountpoint, readyMs, report);
+    // The one that keeps the mount, and the one that serves it.
+    const keeperPid = childrenOf(child.pid ?? 0)[0];
+    const pid = keeperPid === undefined ? undefined : childrenOf(keeperPid)[0];
+    if (keeperPid === undefined || pid === undefined) {
+      throw new Error("onespool mount left no serving process behind");
+    }
+    return new SpoolProcess(child, ended, keeperPid, pid, mountpoint, readyMs, report);
   }
 
   /** Returns when the process has done what it had put off: it uses (nearly) no processor for half a second. */
@@ -109,6 +117,8 @@ export class SpoolProcess {
 
   /** As a crash would end it: nothing is written any more. */
   async kill(): Promise<void> {
+    // First the one that would start a successor.
+    process.kill(this.#keeperPid, "SIGKILL");
     process.kill(this.pid, "SIGKILL");
     await this.#end();
     await detach(this.mountpoint);
