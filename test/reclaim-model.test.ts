@@ -12,6 +12,7 @@ import type { StoreOptions } from "../fs/store/opening.ts";
 import { Store } from "../fs/store/store.ts";
 import { ReclaimModel } from "./reclaim-model.ts";
 import { dump } from "./store-dump.ts";
+import { crashCopy } from "./system/crash-copy.ts";
 
 const seed = Number(process.env["ONESPOOL_SEED"] ?? Date.now() % 1_000_000);
 const isLong = process.env["ONESPOOL_LONG"] === "1";
@@ -60,7 +61,7 @@ for (let history = 0; history < HISTORIES; history++) {
       model.check();
       // A crash in any round: a copy of what is on the disk.
       const copy = join(parent, "copy");
-      fs.cpSync(directory, copy, { recursive: true });
+      crashCopy(directory, copy);
       const crashed = await checkStore(copy, {
         rebuildIndex: round % 2 === 0,
         unitsPerPass: 1 + model.random.below(30),

@@ -16,6 +16,7 @@ import { firstMissing, hasSegment, segmentSet, union } from "../fs/store/segment
 import { SegmentUse } from "../fs/store/segment-use.ts";
 import { Store } from "../fs/store/store.ts";
 import { ReclaimModel } from "./reclaim-model.ts";
+import { crashCopy } from "./system/crash-copy.ts";
 
 const time = { sec: 1_700_000_000, nsec: 0 };
 const tiny = { segmentLength: 5_000 };
@@ -253,7 +254,7 @@ t.test("a cleaning that a crash ends anywhere loses nothing", async (t) => {
     await nextTurn();
     if (k % 3 !== 0) continue;
     const copy = join(parent, `copy${copies.length}`);
-    fs.cpSync(store.directory, copy, { recursive: true });
+    crashCopy(store.directory, copy);
     copies.push(copy);
   }
   await cleaning;

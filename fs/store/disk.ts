@@ -31,6 +31,8 @@ export interface Disk {
   syncDirectory(path: string): void;
   rename(from: string, to: string): void;
   unlink(path: string): void;
+  /** The same in a thread of its own: to free the blocks of a long file takes a while. */
+  unlinkLater(path: string, done: (error: Error | null) => void): void;
   /** The names in a directory. */
   list(path: string): string[];
   exists(path: string): boolean;

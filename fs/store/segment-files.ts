@@ -37,6 +37,10 @@ export function storageError(what: string, error: unknown): StoreError {
   return new StoreError(full ? "STORE_FULL" : "STORE_IO", `${what}: ${message}`, { cause: error });
 }
 
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ENOENT";
+}
+
 export class SegmentFiles {
   readonly #store: string;
   readonly #disk: Disk;
@@ -144,15 +148,27 @@ export class SegmentFiles {
     this.syncNow(segment);
   }
 
+  /** One that is not there is removed already. */
   remove(segment: number): void {
     this.close(segment);
     const path = segmentPath(this.#store, segment);
     try {
       this.#disk.unlink(path);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
-      throw storageError(`cannot remove ${path}`, error);
+      if (!isMissing(error)) throw storageError(`cannot remove ${path}`, error);
     }
+  }
+
+  /** The same, while others get their turn. Nobody may ask for the segment any more. */
+  removeLater(segment: number): Promise<void> {
+    this.close(segment);
+    const path = segmentPath(this.#store, segment);
+    return new Promise((resolve, reject) => {
+      this.#disk.unlinkLater(path, (error) => {
+        if (error === null || isMissing(error)) resolve();
+        else reject(storageError(`cannot remove ${path}`, error));
+      });
+    });
   }
 
   descriptor(segment: number): number {

@@ -26,6 +26,7 @@ export const systemDisk: Disk = {
   },
   rename: (from, to) => fs.renameSync(from, to),
   unlink: (path) => fs.unlinkSync(path),
+  unlinkLater: (path, done) => fs.unlink(path, done),
   list: (path) => fs.readdirSync(path),
   exists: (path) => fs.existsSync(path),
   length: (path) => fs.statSync(path).size,

@@ -127,6 +127,19 @@ export class FaultyDisk implements Disk {
     this.#cut(path, 0);
   }
 
+  unlinkLater(path: string, done: (error: Error | null) => void): void {
+    try {
+      this.#mayFail("unlink", path);
+    } catch (error) {
+      setImmediate(done, error as Error);
+      return;
+    }
+    this.#disk.unlinkLater(path, (error) => {
+      if (error === null) this.#cut(path, 0);
+      done(error);
+    });
+  }
+
   list(path: string): string[] {
     return this.#disk.list(path);
   }

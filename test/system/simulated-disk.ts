@@ -135,6 +135,19 @@ export class SimulatedDisk implements Disk {
     this.#point("unlink", path, () => directory.unlink(basename(path)));
   }
 
+  /** Carried out at some later moment, and told after that. */
+  unlinkLater(path: string, done: (error: Error | null) => void): void {
+    setImmediate(() => {
+      try {
+        this.unlink(path);
+      } catch (error) {
+        done(error as Error);
+        return;
+      }
+      done(null);
+    });
+  }
+
   list(path: string): string[] {
     this.power.live();
     return this.#directory(path).names;

@@ -285,21 +285,18 @@ export class Reclaimer {
     if (round.isStopped || this.#keepsSome(cleaning)) return;
     this.#own(() => cleaning.recordRemoval());
     await log.durable(this.#patience(round));
-    for (const segment of victims) {
-      await nextTurn();
-      this.#removeFile(segment);
-    }
+    for (const segment of victims) await this.#removeFile(segment);
     this.#bytesMoved += cleaning.unitBytes;
     this.#recordBytes += cleaning.recordBytes;
     this.#cleaning = undefined;
   }
 
   /** The log says that it may go, so that the next start tries again what fails here. */
-  #removeFile(segment: number): void {
+  async #removeFile(segment: number): Promise<void> {
     const length = this.#lengths.of(segment);
     this.#lengths.forget(segment);
     try {
-      this.#host.files.remove(segment);
+      await this.#host.files.removeLater(segment);
     } catch (error) {
       const why = `segment ${segment} cannot be removed: ${(error as Error).message}`;
       process.emitWarning(`${why}; the next start does it`);
