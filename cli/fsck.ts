@@ -3,7 +3,7 @@ import { realpath, stat } from "node:fs/promises";
 import { Command } from "commander";
 import type { SalvageReport } from "../fs/salvage/salvage.ts";
 import type { CheckReport } from "../fs/store/check.ts";
-import { printable } from "../fs/store/damage-text.ts";
+import { printable } from "../fs/store/check/damage-text.ts";
 import { about, CommandFailure, EXIT_ERRORS_LEFT } from "./failure.ts";
 import { bytes, grouped } from "./numbers.ts";
 import { resolveNew } from "./paths.ts";

@@ -8,9 +8,9 @@ import { checkStore } from "../fs/store/check.ts";
 import { IndexDb } from "../fs/store/index-db.ts";
 import { kindRange, firstNumber, unitKey } from "../fs/store/keys.ts";
 import { Store } from "../fs/store/store.ts";
-import { Tally } from "../fs/store/tally.ts";
+import { Tally } from "../fs/store/check/tally.ts";
 import { decodeUnit } from "../fs/store/unit.ts";
-import { UnitPlaces } from "../fs/store/unit-places.ts";
+import { UnitPlaces } from "../fs/store/check/unit-places.ts";
 import { Random, ReclaimModel } from "./reclaim-model.ts";
 
 /** Entries that a Map of V8 takes. */

@@ -1,7 +1,7 @@
 /** Sums of references tell every difference that counting tells. */
 import t from "tap";
 import { addReferences, unreferenced } from "../fs/store/references.ts";
-import { ReferenceSums } from "../fs/store/reference-sums.ts";
+import { ReferenceSums } from "../fs/store/check/reference-sums.ts";
 import { randomFrom } from "./store-load.ts";
 
 const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);

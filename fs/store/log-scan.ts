@@ -1,6 +1,6 @@
 /**
  * Reads every byte of a log and says what in it is damaged. What the records mean together is not looked at
- * here (check.ts), nor which files are touched (damage-report.ts).
+ * here (check.ts), nor which files are touched (check/damage-report.ts).
  */
 import { ByteReader, MalformedError } from "../../base/bytes.ts";
 import type { Change } from "./change.ts";

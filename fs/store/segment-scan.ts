@@ -3,7 +3,7 @@
  * the next whole one. Pure: it is given the segment's bytes.
  *
  * A unit with a bad chunk is a whole frame with a bad chunk: its other chunks can be read.
- * Not here: what a start does with a bad frame (recovery.ts), which files it touches (damage-report.ts).
+ * Not here: what a start does with a bad frame (recovery.ts), which files it touches (check/damage-report.ts).
  */
 import type { BadChunk } from "./chunks.ts";
 import { findBadChunks } from "./chunks.ts";

@@ -2,14 +2,14 @@
  * Which files damage in the log touches: every inode whose extents name the bytes, with the ranges of it that
  * cannot be read, and all of its names. Reads the whole index, so it is only asked when there is damage.
  */
-import { ByteReader } from "../../base/bytes.ts";
-import { S_IFDIR } from "../attributes.ts";
-import type { Extent } from "./change.ts";
-import { ROOT_INO } from "./counters.ts";
-import { decodeNameRow } from "./dentry.ts";
-import { firstNumber, kindRange } from "./keys.ts";
-import type { LogDamage } from "./log-scan.ts";
-import type { StoreInternals } from "./store.ts";
+import { ByteReader } from "../../../base/bytes.ts";
+import { S_IFDIR } from "../../attributes.ts";
+import type { Extent } from "../change.ts";
+import { ROOT_INO } from "../counters.ts";
+import { decodeNameRow } from "../dentry.ts";
+import { firstNumber, kindRange } from "../keys.ts";
+import type { LogDamage } from "../log-scan.ts";
+import type { StoreInternals } from "../store.ts";
 
 /** Files that are named for one piece of damage; the others are counted. */
 export const FILES_NAMED_MAX = 10_000;

@@ -1,11 +1,11 @@
 /** What damage of the log takes from the units that are there, by what the index has of them. */
-import { findBadChunks, storedLength } from "./chunks.ts";
+import { findBadChunks, storedLength } from "../chunks.ts";
 import type { Damage, LostBytes } from "./damage-report.ts";
-import type { LogDamage, ScannedLog } from "./log-scan.ts";
-import type { SegmentFiles } from "./segment-files.ts";
-import type { State } from "./state.ts";
-import type { StoreInternals } from "./store.ts";
-import type { Unit } from "./unit.ts";
+import type { LogDamage, ScannedLog } from "../log-scan.ts";
+import type { SegmentFiles } from "../segment-files.ts";
+import type { State } from "../state.ts";
+import type { StoreInternals } from "../store.ts";
+import type { Unit } from "../unit.ts";
 
 export interface PlacedBytes extends LostBytes {
   readonly segment: number;
