@@ -14,6 +14,7 @@ import {
   FRAME_UNIT,
   frameChecksum,
 } from "../fs/store/format.ts";
+import { placeOf } from "../fs/store/place.ts";
 import { decodeUnitMeta, encodeUnitMeta } from "../fs/store/unit-meta.ts";
 
 function changesToBytes(changes: readonly Change[]): Buffer {
@@ -70,6 +71,16 @@ t.test("every change comes back as it was", async (t) => {
       mtime: time,
       ctime: time,
       target: Buffer.from("x"),
+    },
+    {
+      type: "inode",
+      ...common,
+      mode: 0o100600,
+      atime: time,
+      mtime: time,
+      ctime: time,
+      target: Buffer.alloc(0),
+      mapFrom: placeOf(2_097_151, 2 ** 32 - 1),
     },
     { type: "attributes", ino: 16 },
     {

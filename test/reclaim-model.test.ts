@@ -21,12 +21,14 @@ const ROUNDS = isLong ? 20 : 8;
 t.setTimeout(isLong ? 3_600_000 : 120_000);
 t.comment(`seed ${seed}: ONESPOOL_SEED=${seed} repeats this run`);
 
+/** As a store is, but smaller; and one in which most snapshots take several turns of the event loop. */
 const tiny: StoreOptions = { segmentLength: 6_000 };
+const tinySteps: StoreOptions = { ...tiny, reclaimStep: { extentsMax: 3, stepMs: 0 } };
 
-async function reopened(model: ReclaimModel, options: StoreOptions = {}): Promise<string[]> {
+async function reopened(model: ReclaimModel, options: StoreOptions): Promise<string[]> {
   const { directory } = model.store;
   await model.store.close();
-  model.store = await Store.open(directory, { ...tiny, ...options });
+  model.store = await Store.open(directory, options);
   model.check();
   return dump(model.store);
 }
@@ -35,9 +37,10 @@ async function reopened(model: ReclaimModel, options: StoreOptions = {}): Promis
 async function clean(model: ReclaimModel, how: number): Promise<void> {
   const { store } = model;
   const done = store.reclaim({ now: true, deadPartMin: how % 2 === 0 ? 0 : 0.3 });
-  for (let k = 0; k < how * 3; k++) {
+  const turns = how * (model.random.below(4) === 0 ? 40 : 3);
+  for (let k = 0; k < turns; k++) {
     await new Promise((resolve) => setImmediate(resolve));
-    model.step();
+    if (turns < 40 || model.random.below(4) === 0) model.step();
   }
   // A stop leaves a batch half done.
   if (how === 3) await store.reclaimer.stop();
@@ -49,7 +52,8 @@ for (let history = 0; history < HISTORIES; history++) {
     const parent = fs.mkdtempSync(join(tmpdir(), "onespool-reclaim-"));
     t.teardown(() => fs.rmSync(parent, { recursive: true, force: true }));
     const directory = join(parent, "s");
-    const store = await Store.open(directory, { ...tiny, create: true });
+    const options = history % 3 === 0 ? tiny : tinySteps;
+    const store = await Store.open(directory, { ...options, create: true });
     const model = new ReclaimModel(store, seed + history);
     let segmentsFreed = 0;
     for (let round = 0; round < ROUNDS; round++) {
@@ -69,8 +73,8 @@ for (let history = 0; history < HISTORIES; history++) {
       t.same(crashed.problems, [], `fsck after a crash in round ${round}`);
       fs.rmSync(copy, { recursive: true });
       model.dropOffcuts();
-      const lived = await reopened(model);
-      const rebuilt = await reopened(model, { rebuildIndex: true });
+      const lived = await reopened(model, options);
+      const rebuilt = await reopened(model, { ...options, rebuildIndex: true });
       t.ok(lived.includes("extents that are not counted: 0"), "extents are counted");
       if (lived.join("\n") !== rebuilt.join("\n")) {
         t.same(rebuilt, lived, `the rebuilt index of round ${round}`);
@@ -80,7 +84,7 @@ for (let history = 0; history < HISTORIES; history++) {
       await model.store.close();
       const report = await checkStore(directory);
       t.same(report.problems, [], `fsck after round ${round}`);
-      model.store = await Store.open(directory, tiny);
+      model.store = await Store.open(directory, options);
     }
     t.ok(segmentsFreed > 0, `${segmentsFreed} segments were freed`);
     await model.store.close();

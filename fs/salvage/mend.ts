@@ -4,9 +4,10 @@
  */
 import { assertNever } from "../../base/assert.ts";
 import { isDirectory } from "../attributes.ts";
-import type { Change, Extent, MapChange } from "../store/change.ts";
+import type { Change, Extent, InodeChange, MapChange } from "../store/change.ts";
 import { ROOT_INO } from "../store/counters.ts";
 import type { Store } from "../store/store.ts";
+import type { EarlyMaps } from "./early-maps.ts";
 import type { EarlyNames } from "./early-names.ts";
 import type { SalvagedUnits } from "./units.ts";
 
@@ -19,10 +20,16 @@ export interface MendNotes {
   passedOver(): void;
 }
 
+/** What stands before something that it rests on. */
+export interface Early {
+  readonly names: EarlyNames;
+  readonly maps: EarlyMaps;
+}
+
 export function mend(
   store: Store,
   units: SalvagedUnits,
-  early: EarlyNames,
+  early: Early,
   change: Change,
   notes: MendNotes,
 ): readonly Change[] {
@@ -35,23 +42,32 @@ export function mend(
     units.extents(extents, (bytes) => notes.lost(ino, bytes));
   switch (change.type) {
     case "inode":
-      return [...emptied(store, change.ino), change];
+      early.maps.end(change.ino);
+      return mendInode(store, change);
     case "attributes":
     case "xattr":
       return sizeOf(change.ino) === undefined ? passOver() : [change];
     case "dropInode":
+      early.maps.end(change.ino);
       if (sizeOf(change.ino) === undefined || change.ino === ROOT_INO) return passOver();
       return [change];
     case "splice": {
       const size = sizeOf(change.ino);
       if (size === undefined) return passOver();
+      const isBeginning = early.maps.has(change.ino);
+      if (isBeginning && change.offset >= size) return [];
       const offset = Math.min(change.offset, size);
       const remove = Math.min(change.remove, size - offset);
-      if (offset !== change.offset || remove !== change.remove) notes.changed(change.ino);
+      const fits = offset === change.offset && remove === change.remove;
+      if (!fits && !isBeginning) notes.changed(change.ino);
       return [{ ...change, offset, remove, extents: extentsOf(change.ino, change.extents) }];
     }
-    case "map":
-      return mendMap(change, sizeOf(change.ino), extentsOf) ?? passOver();
+    case "map": {
+      const made = sizeOf(change.ino) === undefined ? early.maps.begin(change.ino) : [];
+      const size = made.length > 0 ? 0 : sizeOf(change.ino);
+      if (size === undefined) return passOver();
+      return [...made, ...mendMap(change, size, extentsOf)];
+    }
     case "cut": {
       const size = sizeOf(change.ino);
       const there = sizeOf(change.to);
@@ -64,6 +80,7 @@ export function mend(
       return change.targets.flatMap(({ ino, private: own }): readonly Change[] => {
         const offset = sizeOf(ino);
         if (offset === undefined) return passOver();
+        if (early.maps.has(ino)) return [];
         const extents = extentsOf(ino, own === undefined ? change.shared : [own, ...change.shared]);
         return [
           { type: "splice", ino, offset, remove: 0, extents },
@@ -72,24 +89,25 @@ export function mend(
       });
     case "name": {
       const { parent, name, ino, fileType } = change;
-      early.delete(parent, name);
+      early.names.delete(parent, name);
       const directory = store.inode(parent);
-      if (directory === undefined) early.add({ type: "name", parent, name, ino, fileType });
+      if (directory === undefined) early.names.add({ type: "name", parent, name, ino, fileType });
       if (directory === undefined || !isDirectory(directory.mode)) return passOver();
       // In a log with gaps its inode may come later; else it goes in the end (tidy.ts).
       return [{ type: "name", parent, name, ino, fileType }];
     }
     case "unname": {
       const { parent, name } = change;
-      early.delete(parent, name);
+      early.names.delete(parent, name);
       return store.lookup(parent, name) === 0 ? passOver() : [{ type: "unname", parent, name }];
     }
     case "absentName": {
       const { parent, name, ino } = change;
-      if (early.ino(parent, name) === ino) early.delete(parent, name);
+      if (early.names.ino(parent, name) === ino) early.names.delete(parent, name);
       return store.lookup(parent, name) === ino ? [{ type: "unname", parent, name }] : [];
     }
     case "absentInode":
+      early.maps.end(change.ino);
       return sizeOf(change.ino) === undefined ? [] : [{ type: "dropInode", ino: change.ino }];
     case "pend": {
       const parent = store.inode(change.parent);
@@ -107,20 +125,29 @@ export function mend(
   }
 }
 
-/** A snapshot supersedes all that was said of the inode before: its maps follow, if it has any bytes. */
-function emptied(store: Store, ino: number): readonly Change[] {
+/**
+ * A snapshot supersedes all that was said of the inode before: its maps follow, if it has any bytes, or the first of them
+ * stood before it. The new log has no snapshots in several commits.
+ */
+function mendInode(store: Store, { mapFrom, ...change }: InodeChange): readonly Change[] {
+  const { ino } = change;
   const inode = store.inode(ino);
-  if (inode === undefined) return [];
+  if (inode === undefined) return [change];
   const changes: Change[] = [...(inode.xattrs?.keys() ?? [])].map((name) => ({
     type: "xattr",
     ino,
     name,
     value: undefined,
   }));
+  if (mapFrom !== undefined) {
+    const { mode, uid, gid, nlink, parent, atime, mtime, ctime } = change;
+    const attributes = { mode, uid, gid, nlink, parent, atime, mtime, ctime };
+    return [...changes, { type: "attributes", ino, ...attributes }];
+  }
   if (inode.size > 0) {
     changes.push({ type: "splice", ino, offset: 0, remove: inode.size, extents: [] });
   }
-  return changes;
+  return [...changes, change];
 }
 
 function isPending(store: Store, id: number): boolean {
@@ -130,10 +157,9 @@ function isPending(store: Store, id: number): boolean {
 /** As a splice; what is missing before it is a hole. */
 function mendMap(
   change: MapChange,
-  size: number | undefined,
+  size: number,
   extentsOf: (ino: number, extents: readonly Extent[]) => Extent[],
-): readonly Change[] | undefined {
-  if (size === undefined) return undefined;
+): readonly Change[] {
   const { ino, last } = change;
   const extents = extentsOf(ino, change.extents);
   let length = 0;

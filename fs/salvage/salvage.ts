@@ -13,6 +13,7 @@ import type { LogDamage } from "../store/log-scan.ts";
 import { SegmentFiles } from "../store/segment-files.ts";
 import { Store } from "../store/store.ts";
 import { systemDisk } from "../store/system-disk.ts";
+import { EarlyMaps } from "./early-maps.ts";
 import { EarlyNames } from "./early-names.ts";
 import { mend } from "./mend.ts";
 import { SalvageSource } from "./source.ts";
@@ -78,7 +79,8 @@ async function copy(
   onProgress: (stage: string, part: number) => void,
 ): Promise<SalvageReport> {
   const units = new SalvagedUnits(source, store);
-  const early = new EarlyNames();
+  const names = new EarlyNames();
+  const early = { names, maps: new EarlyMaps(source.mapped) };
   const touched = new Map<number, number>();
   let passedOver = 0;
   const notes = {
@@ -96,7 +98,7 @@ async function copy(
       if (count % CHANGES_PER_SYNC === 0) await store.durable();
     }
   }
-  for (const change of early.all()) {
+  for (const change of names.all()) {
     const directory = store.inode(change.parent);
     if (directory !== undefined && isDirectory(directory.mode)) store.commit([change]);
   }

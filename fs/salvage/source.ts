@@ -29,6 +29,8 @@ export interface WholeChunk {
 export class SalvageSource {
   readonly #files: SegmentFiles;
   readonly #places = new Map<number, Place>();
+  /** Inodes with a snapshot whose pages begin before it. */
+  readonly mapped = new Set<number>();
   #removed: SegmentSet = NO_SEGMENTS;
   #buffer = Buffer.allocUnsafeSlow(SEGMENT_LENGTH + 2 * ZEROS_AHEAD);
 
@@ -47,6 +49,7 @@ export class SalvageSource {
     this.#eachCommit(this.#files.list(), (changes) => {
       for (const change of changes) {
         if (change.type === "removed") this.#removed = union(this.#removed, change.segments);
+        if (change.type === "inode" && change.mapFrom !== undefined) this.mapped.add(change.ino);
       }
     });
     return damage;

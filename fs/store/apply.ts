@@ -154,7 +154,7 @@ function applyInode(state: State, change: InodeChange): void {
     countInode(state, change.mode, 1);
   }
   state.touch(inode);
-  inode.reset = state.place;
+  inode.reset = change.mapFrom ?? state.place;
   const attributeBytes = inode.attributeBytes;
   inode.mode = change.mode;
   inode.uid = change.uid;
@@ -202,6 +202,7 @@ function applyCut(state: State, change: CutChange): void {
   state.touch(inode);
   state.touch(to);
   const length = inode.size - change.offset;
+  state.mapPrefix?.spliced(inode.ino, change.offset, length, 0);
   const moved = inode.tree.splice(change.offset, length, []);
   for (let k = 0; k < moved.length; k += CUT_EXTENTS_AT_ONCE) {
     to.tree.splice(to.size, 0, moved.slice(k, k + CUT_EXTENTS_AT_ONCE));
@@ -265,6 +266,7 @@ function spliceInode(
   const before = inode.size;
   referAll(state, extents, 1);
   const removed = inode.tree.splice(offset, remove, extents);
+  state.mapPrefix?.spliced(inode.ino, offset, remove, inode.size - before + remove);
   referAll(state, removed, -1);
   state.extentsChanged += extents.length + removed.length;
   if (isRegular(inode.mode)) state.counters.logicalBytes += BigInt(inode.size - before);

@@ -6,7 +6,15 @@ import { assertNever } from "../../base/assert.ts";
 import type { ByteReader, ByteWriter } from "../../base/bytes.ts";
 import { MalformedError } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
-import type { AttributesChange, Change, DeliverChange, DeliverTarget, Extent } from "./change.ts";
+import type {
+  AttributesChange,
+  Change,
+  DeliverChange,
+  DeliverTarget,
+  Extent,
+  InodeChange,
+} from "./change.ts";
+import { offsetOf, placeOf, segmentOf } from "./place.ts";
 
 const TAG_INODE = 1;
 const TAG_ATTRIBUTES = 2;
@@ -24,6 +32,8 @@ const TAG_ABSENT_NAME = 13;
 const TAG_ABSENT_INODE = 14;
 const TAG_ABSENT_PENDING = 15;
 const TAG_REMOVED = 16;
+/** An inode with `mapFrom`. */
+const TAG_MAPPED_INODE = 17;
 
 const HAS_MODE = 1;
 const HAS_UID = 2;
@@ -49,18 +59,8 @@ export function decodeChanges(from: ByteReader): Change[] {
 function encodeChange(out: ByteWriter, change: Change): void {
   switch (change.type) {
     case "inode":
-      out.u8(TAG_INODE);
-      out.varint(change.ino);
-      out.varint(change.mode);
-      out.varint(change.uid);
-      out.varint(change.gid);
-      out.varint(change.nlink);
-      out.varint(change.rdev);
-      encodeTime(out, change.atime);
-      encodeTime(out, change.mtime);
-      encodeTime(out, change.ctime);
-      out.varint(change.parent);
-      out.bytes(change.target);
+      out.u8(change.mapFrom === undefined ? TAG_INODE : TAG_MAPPED_INODE);
+      encodeInode(out, change);
       return;
     case "attributes":
       out.u8(TAG_ATTRIBUTES);
@@ -164,20 +164,12 @@ function decodeChange(from: ByteReader): Change {
   const tag = from.u8();
   switch (tag) {
     case TAG_INODE:
-      return {
-        type: "inode",
-        ino: from.varint(),
-        mode: from.varint(),
-        uid: from.varint(),
-        gid: from.varint(),
-        nlink: from.varint(),
-        rdev: from.varint(),
-        atime: decodeTime(from),
-        mtime: decodeTime(from),
-        ctime: decodeTime(from),
-        parent: from.varint(),
-        target: Buffer.from(from.bytes()),
-      };
+      return decodeInode(from);
+    case TAG_MAPPED_INODE: {
+      const inode = decodeInode(from);
+      const segment = from.varint();
+      return { ...inode, mapFrom: placeOf(segment, from.varint()) };
+    }
     case TAG_ATTRIBUTES:
       return decodeAttributes(from);
     case TAG_SPLICE:
@@ -278,6 +270,40 @@ function encodeTime(out: ByteWriter, time: Time): void {
 
 function decodeTime(from: ByteReader): Time {
   return { sec: from.signed(), nsec: from.varint() };
+}
+
+function encodeInode(out: ByteWriter, change: InodeChange): void {
+  out.varint(change.ino);
+  out.varint(change.mode);
+  out.varint(change.uid);
+  out.varint(change.gid);
+  out.varint(change.nlink);
+  out.varint(change.rdev);
+  encodeTime(out, change.atime);
+  encodeTime(out, change.mtime);
+  encodeTime(out, change.ctime);
+  out.varint(change.parent);
+  out.bytes(change.target);
+  if (change.mapFrom === undefined) return;
+  out.varint(segmentOf(change.mapFrom));
+  out.varint(offsetOf(change.mapFrom));
+}
+
+function decodeInode(from: ByteReader): InodeChange {
+  return {
+    type: "inode",
+    ino: from.varint(),
+    mode: from.varint(),
+    uid: from.varint(),
+    gid: from.varint(),
+    nlink: from.varint(),
+    rdev: from.varint(),
+    atime: decodeTime(from),
+    mtime: decodeTime(from),
+    ctime: decodeTime(from),
+    parent: from.varint(),
+    target: Buffer.from(from.bytes()),
+  };
 }
 
 function encodeAttributes(out: ByteWriter, change: AttributesChange): void {

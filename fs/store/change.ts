@@ -30,6 +30,11 @@ export interface InodeChange {
   readonly parent: number;
   /** Symbolic links: the target. Others: empty. */
   readonly target: Buffer;
+  /**
+   * The end of a snapshot in several commits: the place (placeOf) of the first one, which has the first pages of the
+   * map. Absent: all pages follow in this commit.
+   */
+  readonly mapFrom?: number;
 }
 
 /** Absolute values; what is absent stays. nlink 0 makes the inode an orphan (open or in the kernel's memory). */
@@ -67,8 +72,9 @@ export interface CutChange {
 }
 
 /**
- * A snapshot of a page of a file's extent map (at most 256 extents), in ascending order behind an inode
- * snapshot: the bytes from `offset` on are these extents, and the file ends behind the last page.
+ * A snapshot of a page of a file's extent map (at most 256 extents), in ascending order: the bytes from `offset` on are
+ * these extents, and the file ends behind the last page. The inode's snapshot stands before all of them, or, with
+ * `mapFrom`, before those of the last commit.
  */
 export interface MapChange {
   readonly type: "map";

@@ -111,6 +111,14 @@ export class ExtentTree {
     return toExtents(items);
   }
 
+  /** The first `countMax` extents of what stands from `offset` on: the work does not grow with the file. */
+  extentsFrom(offset: number, countMax: number): Extent[] {
+    const items: number[] = [];
+    this.#collect(this.root, offset, this.length, items, countMax * EXTENT_WIDTH);
+    if (items.length > countMax * EXTENT_WIDTH) items.length = countMax * EXTENT_WIDTH;
+    return toExtents(items);
+  }
+
   /** Extents in the leaves; one that goes on in the next leaf counts as two. */
   count(node: ExtentNode = this.root): number {
     if (node.leaf) return node.count;
@@ -364,16 +372,23 @@ export class ExtentTree {
     this.#remove(node);
   }
 
-  #collect(node: ExtentNode, start: number, end: number, into: number[]): void {
+  /** Stops behind the leaf with which there are `enough` numbers. */
+  #collect(
+    node: ExtentNode,
+    start: number,
+    end: number,
+    into: number[],
+    enough: number = Infinity,
+  ): void {
     if (node.leaf) {
       cutExtents(node.items, start, end, into);
       return;
     }
     let at = 0;
     const { items } = node;
-    for (let k = 0; k < node.kids.length && at < end; k++) {
+    for (let k = 0; k < node.kids.length && at < end && into.length < enough; k++) {
       const bytes = items[k * CHILD_WIDTH + 1] as number;
-      if (at + bytes > start) this.#collect(this.#kid(node, k), start - at, end - at, into);
+      if (at + bytes > start) this.#collect(this.#kid(node, k), start - at, end - at, into, enough);
       at += bytes;
     }
   }

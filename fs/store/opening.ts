@@ -24,6 +24,7 @@ import { Log } from "./log.ts";
 import { applyMovedTail } from "./log-tail.ts";
 import { decodeMeta } from "./meta-row.ts";
 import { decodePending } from "./pending.ts";
+import type { StepLimits } from "./reclaim/host.ts";
 import type { Recovered } from "./recovery.ts";
 import { hasGaps, rebuild } from "./rebuild.ts";
 import { replay } from "./recovery.ts";
@@ -61,6 +62,8 @@ export interface StoreOptions extends StoreMedium {
   readonly rebuildIndex?: boolean;
   /** Give back the space of what nobody references, in the background. */
   readonly reclaim?: boolean;
+  /** How much of it is done in one turn; less is for tests. */
+  readonly reclaimStep?: StepLimits;
   /** Told what a long start is doing: bytes of the log read so far and in all. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }

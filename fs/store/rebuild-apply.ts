@@ -10,12 +10,15 @@ import type {
   Change,
   CutChange,
   DeliverChange,
+  Extent,
+  MapChange,
   NameChange,
   RemovedChange,
 } from "./change.ts";
 import { Dentry, decodeNameRow } from "./dentry.ts";
 import { isOffcut } from "./inode.ts";
 import { firstNumber, kindRange } from "./keys.ts";
+import { applyEarlyPage, checkContinues, spliceEarly } from "./rebuild-maps.ts";
 import type { Resets } from "./resets.ts";
 import { union } from "./segment-set.ts";
 import type { State } from "./state.ts";
@@ -59,11 +62,13 @@ export class RebuildingApply {
         if (this.#counts(change.ino)) apply(state, change);
         return;
       case "splice":
+        this.#splice(change.ino, change.offset, change.remove, change.extents);
+        return;
       case "map":
-        if (this.#hasContent(change.ino)) apply(state, change);
+        this.#map(change);
         return;
       case "cut":
-        if (this.#hasContent(change.ino)) this.#cut(change);
+        this.#cut(change);
         return;
       case "deliver":
         this.#deliver(change);
@@ -103,7 +108,14 @@ export class RebuildingApply {
 
   #counts(ino: number): boolean {
     const reset = this.#resets.get(ino);
-    return reset !== undefined && this.#state.place >= reset;
+    return reset !== undefined && this.#state.place >= reset.place;
+  }
+
+  /** Between the first pages of its last snapshot and the snapshot itself. */
+  #isMapped(ino: number): boolean {
+    const reset = this.#resets.get(ino);
+    const { place } = this.#state;
+    return reset !== undefined && place >= reset.mapFrom && place < reset.place;
   }
 
   /**
@@ -114,9 +126,26 @@ export class RebuildingApply {
     return this.#counts(ino) && !isOffcut(this.#state.inode(ino)?.mode ?? 0);
   }
 
+  #splice(ino: number, offset: number, remove: number, extents: readonly Extent[]): void {
+    if (this.#hasContent(ino)) {
+      apply(this.#state, { type: "splice", ino, offset, remove, extents });
+    } else if (this.#isMapped(ino)) {
+      spliceEarly(this.#state, ino, offset, remove, extents);
+    }
+  }
+
+  #map(change: MapChange): void {
+    if (this.#hasContent(change.ino)) {
+      checkContinues(this.#state, change);
+      apply(this.#state, change);
+    } else if (this.#isMapped(change.ino)) {
+      applyEarlyPage(this.#state, change);
+    }
+  }
+
   #cut({ ino, offset }: CutChange): void {
-    const remove = (this.#state.inode(ino)?.size ?? 0) - offset;
-    apply(this.#state, { type: "splice", ino, offset, remove, extents: [] });
+    const size = this.#state.inode(ino)?.size ?? 0;
+    this.#splice(ino, offset, Math.max(0, size - offset), []);
   }
 
   #deliver(change: DeliverChange): void {

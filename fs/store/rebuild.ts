@@ -3,7 +3,7 @@
  * that are gone, up to its last snapshot; so the log is read twice:
  *
  *     backwards  which segments are to be passed over, where each unit stands, where each inode's last
- *                snapshot stands and which inodes are gone
+ *                snapshot stands (and where its pages begin), and which inodes are gone
  *     forwards   every change that counts, in order; units are counted and not yet removed
  *     then       units that nobody references are removed, and directories learn what is in them
  *
@@ -128,7 +128,8 @@ class Rebuild {
       const { counters } = state;
       for (const change of changesOf(segment, frame)) {
         if (change.type === "inode") {
-          this.#resets.add(change.ino, placeOf(segment, frame.offset));
+          const place = placeOf(segment, frame.offset);
+          this.#resets.add(change.ino, { place, mapFrom: change.mapFrom ?? place });
         } else if (change.type === "dropInode" || change.type === "absentInode") {
           this.#resets.addGone(change.ino);
         } else if (change.type === "removed") {

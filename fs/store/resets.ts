@@ -10,24 +10,32 @@ import type { IndexBatch, StoreIndex } from "./store-index.ts";
 
 const IN_MEMORY_MAX = 100_000;
 const ROWS_PER_BATCH = 20_000;
+
+export interface Reset {
+  /** Where the snapshot stands: from there on the log is true about the inode. */
+  readonly place: number;
+  /** Where the pages of its map begin: there, or before it. */
+  readonly mapFrom: number;
+}
+
 /** Behind every place: nothing that is said about the inode counts. */
-const GONE = Number.MAX_SAFE_INTEGER;
+const GONE: Reset = { place: Number.MAX_SAFE_INTEGER, mapFrom: Number.MAX_SAFE_INTEGER };
 
 export class Resets {
   readonly #index: StoreIndex;
   readonly #out = new ByteWriter(16);
   /** Those not yet in the index. */
-  #changed = new Map<number, number>();
-  #known = new Map<number, number>();
+  #changed = new Map<number, Reset>();
+  #known = new Map<number, Reset>();
 
   constructor(index: StoreIndex) {
     this.#index = index;
   }
 
   /** The last place counts, in whatever order they come. */
-  add(ino: number, place: number): void {
+  add(ino: number, reset: Reset): void {
     const known = this.#changed.get(ino);
-    if (known === undefined || known < place) this.#changed.set(ino, place);
+    if (known === undefined || known.place < reset.place) this.#changed.set(ino, reset);
   }
 
   /** The inode is gone at the end of the log. */
@@ -35,15 +43,15 @@ export class Resets {
     this.#changed.set(ino, GONE);
   }
 
-  /** The place from which on the log is true about an inode; undefined when it does not exist at the log's end. */
-  get(ino: number): number | undefined {
-    let place = this.#known.get(ino);
-    if (place === undefined) {
-      place = this.#stored(ino) ?? GONE;
+  /** Undefined when the inode does not exist at the log's end. */
+  get(ino: number): Reset | undefined {
+    let reset = this.#known.get(ino);
+    if (reset === undefined) {
+      reset = this.#stored(ino) ?? GONE;
       if (this.#known.size >= IN_MEMORY_MAX) this.#known.clear();
-      this.#known.set(ino, place);
+      this.#known.set(ino, reset);
     }
-    return place === GONE ? undefined : place;
+    return reset.place === GONE.place ? undefined : reset;
   }
 
   get isFull(): boolean {
@@ -55,11 +63,13 @@ export class Resets {
     const changed = this.#changed;
     this.#changed = new Map();
     const batches = new Batches(this.#index);
-    for (const [ino, place] of changed) {
-      if (place <= (this.#stored(ino) ?? -1)) continue;
+    for (const [ino, { place, mapFrom }] of changed) {
+      if (place <= (this.#stored(ino)?.place ?? -1)) continue;
       this.#out.reset();
-      this.#out.varint(segmentOf(place));
-      this.#out.varint(offsetOf(place));
+      for (const one of [place, mapFrom]) {
+        this.#out.varint(segmentOf(one));
+        this.#out.varint(offsetOf(one));
+      }
       batches.current.put(resetKey(ino), this.#out.view());
       await batches.next();
     }
@@ -84,11 +94,12 @@ export class Resets {
     await batches.end();
   }
 
-  #stored(ino: number): number | undefined {
+  #stored(ino: number): Reset | undefined {
     const row = this.#index.get(resetKey(ino));
     if (row === undefined) return undefined;
     const from = new ByteReader(row);
-    return placeOf(from.varint(), from.varint());
+    const place = placeOf(from.varint(), from.varint());
+    return { place, mapFrom: placeOf(from.varint(), from.varint()) };
   }
 }
 

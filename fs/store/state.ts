@@ -21,6 +21,7 @@ import type { NodePool } from "./extent-tree.ts";
 import { decodeInode, Inode } from "./inode.ts";
 import { inodeKey, nameKey, nodeKey, unitKey } from "./keys.ts";
 import { RowCache } from "./cache.ts";
+import type { MapPrefix } from "./map-prefix.ts";
 import type { Pending } from "./pending.ts";
 import { placeOf, segmentOf } from "./place.ts";
 import type { Row, RowBatch } from "./row.ts";
@@ -58,6 +59,8 @@ export class State implements NodePool {
   place = 0;
   /** The index is being made from a log with gaps: units are counted, and not removed (rebuild.ts). */
   rebuilding = false;
+  /** A snapshot in several commits is under way, of this file. */
+  mapPrefix: MapPrefix | undefined;
   /** Segments that cleaning has removed from the log. */
   removedSegments: SegmentSet = NO_SEGMENTS;
   readonly segments = new Map<number, SegmentUse>();

@@ -34,6 +34,7 @@ import type { Log, LogPosition } from "./log.ts";
 import type { Opened, StoreOptions } from "./opening.ts";
 import { openStore } from "./opening.ts";
 import type { PendingDelivery } from "./pending.ts";
+import { STEP_LIMITS } from "./reclaim/host.ts";
 import type { ReclaimOptions, ReclaimReport } from "./reclaim/reclaimer.ts";
 import { Reclaimer } from "./reclaim/reclaimer.ts";
 import type { Recovered } from "./recovery.ts";
@@ -148,6 +149,7 @@ export class Store {
       state: opened.state,
       files: opened.files,
       log: opened.log,
+      stepLimits: options.reclaimStep ?? STEP_LIMITS,
       covered: () => this.#covered,
       commit: (changes, claim) => this.commit(changes, claim),
       changed: () => {

@@ -10,7 +10,7 @@ import { ROOT_INO } from "../../fs/store/counters.ts";
 import { isOffcut } from "../../fs/store/inode.ts";
 import type { Store } from "../../fs/store/store.ts";
 
-export interface NaiveInode extends Omit<InodeChange, "type"> {
+export interface NaiveInode extends Omit<InodeChange, "type" | "mapFrom"> {
   readonly xattrs: ReadonlyMap<string, Buffer>;
   readonly bytes: Buffer;
 }
@@ -33,7 +33,7 @@ export class NaiveStore {
   apply(change: Change): void {
     switch (change.type) {
       case "inode": {
-        const { type: _, ...attributes } = change;
+        const { type: _, mapFrom: __, ...attributes } = change;
         const known = this.inodes.get(change.ino);
         const { xattrs = new Map<string, Buffer>(), bytes = EMPTY } = known ?? {};
         this.inodes.set(change.ino, { ...attributes, xattrs, bytes });

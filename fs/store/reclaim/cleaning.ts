@@ -22,6 +22,7 @@ import { Unit } from "../unit.ts";
 import { CurrentRecords } from "./current.ts";
 import type { ReclaimHost } from "./host.ts";
 import { SegmentScan } from "./segment-scan.ts";
+import { MapSeries, weightOf } from "./snapshot.ts";
 import { Survivors } from "./survivors.ts";
 import { trim } from "./trim.ts";
 
@@ -60,7 +61,7 @@ export class Cleaning {
     this.#host = host;
     this.#left = [...victims];
     const survivors = new Survivors(host.state.segments.values(), new Set(victims));
-    this.#records = new CurrentRecords(host.state, survivors);
+    this.#records = new CurrentRecords(host.state, survivors, host.stepLimits.extentsMax);
   }
 
   /** The segment that is being read. */
@@ -130,11 +131,27 @@ export class Cleaning {
       if (change.type === "deliver") {
         for (const { ino } of change.targets) {
           this.#records.addInode(ino, place);
+          yield* this.#large();
           yield this.#writeFew();
         }
       } else {
         this.#records.add(change, segment, place);
+        yield* this.#large();
         yield this.#writeFew();
+      }
+    }
+  }
+
+  /** Others may have their turn between two commits of a large snapshot. */
+  *#large(): Generator<void> {
+    const { state, stepLimits } = this.#host;
+    for (let ino = this.#records.takeLarge(); ino !== undefined; ino = this.#records.takeLarge()) {
+      const series = new MapSeries(state, ino, stepLimits.extentsMax);
+      for (let changes = series.next(); changes !== undefined; changes = series.next()) {
+        this.#host.commit(changes, "rewrite");
+        series.wrote(changes);
+        this.recordBytes += weightOf(changes);
+        yield;
       }
     }
   }

@@ -7,7 +7,7 @@
  */
 import type { Change, PendChange } from "../change.ts";
 import type { State } from "../state.ts";
-import { snapshotOf } from "./snapshot.ts";
+import { snapshotOf, weightOf } from "./snapshot.ts";
 import type { Survivors } from "./survivors.ts";
 
 /** Names that were written again lately, and need not be once more. */
@@ -20,12 +20,16 @@ export class CurrentRecords {
   /** Inodes, pending and gone ones among the changes. */
   readonly #inodes = new Set<number>();
   readonly #names = new Set<string>();
+  /** Inodes that need a snapshot with more extents than that: a MapSeries for each. */
+  readonly #large: number[] = [];
+  readonly #extentsMax: number;
   /** About how much the changes take in the log. */
   #weight = 0;
 
-  constructor(state: State, survivors: Survivors) {
+  constructor(state: State, survivors: Survivors, extentsMax: number) {
     this.#state = state;
     this.#survivors = survivors;
+    this.#extentsMax = extentsMax;
   }
 
   get weight(): number {
@@ -39,6 +43,11 @@ export class CurrentRecords {
     this.#inodes.clear();
     this.#weight = 0;
     return changes;
+  }
+
+  /** To be asked behind each add and addInode, for what comes next may be about the same inode. */
+  takeLarge(): number | undefined {
+    return this.#large.shift();
   }
 
   /** Looks at a change that stands at a place of a segment that is to go; a deliver's targets come one by one (addInode). */
@@ -91,10 +100,14 @@ export class CurrentRecords {
   addInode(ino: number, place: number): void {
     const inode = this.#state.inode(ino);
     if (inode === undefined || place < inode.reset || this.#inodes.has(ino)) return;
-    this.#inodes.add(ino);
-    for (const change of snapshotOf(inode)) {
-      this.#push(change, 60 + (change.type === "map" ? change.extents.length * 8 : 0));
+    const snapshot = snapshotOf(inode, this.#extentsMax);
+    if (snapshot === undefined) {
+      this.#large.push(ino);
+      return;
     }
+    this.#inodes.add(ino);
+    for (const change of snapshot) this.#changes.push(change);
+    this.#weight += weightOf(snapshot);
   }
 
   #push(change: Change, weight: number): void {

@@ -5,10 +5,22 @@ import type { Claim } from "../room.ts";
 import type { SegmentFiles } from "../segment-files.ts";
 import type { State } from "../state.ts";
 
+/** What is done in one turn of the event loop. */
+export interface StepLimits {
+  /** Of a file that is written down anew. */
+  readonly extentsMax: number;
+  /** A step ends at the first opportunity after this time. */
+  readonly stepMs: number;
+}
+
+/** Others wait no longer than some milliseconds. */
+export const STEP_LIMITS: StepLimits = { extentsMax: 2_048, stepMs: 2 };
+
 export interface ReclaimHost {
   readonly state: State;
   readonly files: SegmentFiles;
   readonly log: Log;
+  readonly stepLimits: StepLimits;
   /** What a start would read begins here; undefined: at the log's beginning. */
   covered(): LogPosition | undefined;
   /** As Store.commit. */

@@ -12,6 +12,7 @@ import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promi
 import { StoreError } from "../errors.ts";
 import { Cleaning } from "./cleaning.ts";
 import type { ReclaimHost } from "./host.ts";
+import { STEP_LIMITS } from "./host.ts";
 import { othersShare, Pace } from "./pace.ts";
 import type { SealedBytes } from "./segment-lengths.ts";
 import { SegmentLengths } from "./segment-lengths.ts";
@@ -20,7 +21,7 @@ import type { Candidate } from "./victims.ts";
 import { chooseVictims } from "./victims.ts";
 
 /** A step of a cleaning takes about so long, and others get their turn. */
-const STEP_MS = 2;
+const STEP_MS = STEP_LIMITS.stepMs;
 /** So much is written between two syncs: what others sync takes no longer for it. */
 const SYNC_BYTES = 512 * 1024;
 /** While others write, their syncs are waited for so long. */
@@ -310,7 +311,7 @@ export class Reclaimer {
     const start = performance.now();
     const done = cleaning.scannedBytes + cleaning.unitBytes + cleaning.recordBytes;
     try {
-      return this.#own(() => cleaning.step(start + STEP_MS));
+      return this.#own(() => cleaning.step(start + this.#host.stepLimits.stepMs));
     } catch (error) {
       const { segment } = cleaning;
       if (!(error instanceof StoreError) || error.code !== "STORE_DAMAGED") throw error;
