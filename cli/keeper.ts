@@ -6,11 +6,11 @@
 import type { ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { abortMount } from "../fs/kernel/mount-command.ts";
 import { Lives, type ServingMessage, type Started } from "../fs/takeover/lives.ts";
 import { watchStuck } from "../fs/takeover/stuck.ts";
 import { CommandFailure, EXIT_FAILED, reasonOf } from "./failure.ts";
-import { unmount } from "./unmounting.ts";
+import { isOnespool, mountAt, readMounts } from "./mountinfo.ts";
+import { probe, unmount } from "./unmounting.ts";
 
 const COMMAND = fileURLToPath(new URL("./onespool.js", import.meta.url));
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -64,10 +64,13 @@ class Keeper {
       this.#open();
       const death = await this.#serve();
       const { code, how, failure, servedMs } = death;
-      if (!this.#wasReady) throw startFailure(death);
+      if (!this.#wasReady) {
+        await this.#takeAwayDead();
+        throw startFailure(death);
+      }
+      if (this.#isStopping && code !== 0) return this.#giveUp(how, code ?? EXIT_FAILED);
       const sequel = this.#lives.ended(code, servedMs);
       if (sequel === "ended") return 0;
-      if (this.#isStopping) return this.#giveUp(how, code ?? EXIT_FAILED);
       if (sequel === "given up") return this.#giveUp(how);
       if (sequel === "anew") continue;
       const why = failure !== undefined && "failure" in failure ? failure.failure : how;
@@ -102,6 +105,7 @@ class Keeper {
         return;
       }
       readyMs = performance.now();
+      this.#lives.ready(message);
       if (!this.#wasReady) onReady(message);
       this.#wasReady = true;
     });
@@ -131,9 +135,19 @@ class Keeper {
 
   async #giveUp(how: string, code = EXIT_FAILED): Promise<number> {
     this.#say(`${how}; giving the mount up`);
-    abortMount(this.#settings.mountpoint);
-    await unmount(this.#settings.mountpoint, true).catch(() => undefined);
+    if (this.#lives.abort()) {
+      await unmount(this.#settings.mountpoint, true).catch(() => undefined);
+    }
     return code;
+  }
+
+  /** One that was killed may have mounted already. */
+  async #takeAwayDead(): Promise<void> {
+    const { mountpoint } = this.#settings;
+    this.#lives.close();
+    const entry = mountAt(readMounts(), mountpoint);
+    if (entry === undefined || !isOnespool(entry) || (await probe(mountpoint)) !== "dead") return;
+    await unmount(mountpoint, true).catch(() => undefined);
   }
 
   #say(what: string): void {

@@ -67,9 +67,9 @@ async function mount(storeGiven: string, mountpointGiven: string, flags: Flags):
     return;
   }
   const { serve } = await import("./serving.ts");
-  const onReady = (line: string, warnings: readonly string[]): void => {
-    printReady({ ready: line, warnings });
-    const told = tellStarter({ ready: line, warnings });
+  const onReady = (started: Started): void => {
+    printReady(started);
+    const told = tellStarter(started);
     // A starter that was stopped meanwhile has closed the channel already.
     if (told && process.connected && !whileConnected) process.disconnect();
   };

@@ -3,20 +3,22 @@
  * with a path, not through a child that it waits for without answering the kernel.
  */
 import { spawn } from "node:child_process";
+import { writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { InvariantError } from "../base/assert.ts";
 import { isDirectory } from "../fs/attributes.ts";
-import { abortMount } from "../fs/kernel/mount-command.ts";
 import type { Mounted } from "../fs/mounted.ts";
 import type { Spool, SpoolOptions } from "../fs/spool.ts";
 import { StoreError } from "../fs/store/errors.ts";
 import type { Store } from "../fs/store/store.ts";
 import { EXIT_REPLACE } from "../fs/takeover/kept.ts";
+import type { Started } from "../fs/takeover/lives.ts";
 import { breakLocks } from "../fs/takeover/stuck.ts";
 import type { Takeover } from "../fs/takeover/start.ts";
 import { EXIT_FAILED, reasonOf } from "./failure.ts";
 import type { MountOptions } from "./mount-options.ts";
+import { mountAt, readMounts } from "./mountinfo.ts";
 import { bytes } from "./numbers.ts";
 import { Progress } from "./progress.ts";
 import { mountpointFile, removeMountpoint, writeMountpoint } from "./paths.ts";
@@ -63,7 +65,7 @@ export interface Serving {
   /** Started by a keeper, for the first time or in place of a process that has died. */
   readonly kept?: Kept | undefined;
   /** Called once, when the mount answers. */
-  readonly onReady: (line: string, warnings: readonly string[]) => void;
+  readonly onReady: (started: Started) => void;
 }
 
 function spoolOptions({ binding, options }: Serving, takeover: Takeover | undefined): SpoolOptions {
@@ -158,6 +160,7 @@ async function mountSpool(
         ...common,
         kept,
         earlier: { minor: inherited.minor, inoEnd: spool.store.inoEnd },
+        device: inherited.device,
         heraldPid: inherited.heraldPid,
         beforeRequests: (invalidator) => spool.resume(invalidator),
       });
@@ -169,10 +172,18 @@ async function mountSpool(
     spool.setInvalidator(mounted.invalidator);
     return mounted;
   } catch (error) {
+    if (takeover?.inherited !== undefined) leaveToSuccessor(error);
     removeMountpoint(store);
     await spool.close();
     throw error;
   }
+}
+
+/** Closing would end what the kernel relies on: files without names, and sessions with the hints. */
+function leaveToSuccessor(error: unknown): never {
+  writeSync(2, `onespool: the mount cannot be taken over now: ${reasonOf(error)}\n`);
+  process.kill(process.pid, "SIGKILL");
+  throw error;
 }
 
 /** A program in the mount (a shell's current directory is enough) does not keep us from ending. */
@@ -190,18 +201,25 @@ async function unmountFor(signal: string, mounted: Mounted, mountpoint: string):
  * else what they ask would be answered by a store that is closed.
  */
 async function detach(
-  { closed, abort }: Mounted,
+  { closed, abort, device }: Mounted,
   mountpoint: string,
   enough: Promise<void>,
   problem?: unknown,
 ): Promise<void> {
-  await unmount(mountpoint, true).catch((error: unknown) => {
-    process.stderr.write(`onespool: ${mountpoint}: ${reasonOf(problem ?? error)}\n`);
-  });
+  if (isAttached(mountpoint, device)) {
+    await unmount(mountpoint, true).catch((error: unknown) => {
+      process.stderr.write(`onespool: ${mountpoint}: ${reasonOf(problem ?? error)}\n`);
+    });
+  }
   const isBusy = await Promise.race([closed.then(() => false), enough.then(() => true)]);
   if (!isBusy || abort === undefined) return;
   abort();
   await Promise.race([closed, sleep(ABORT_MS_MAX, undefined, { ref: false })]);
+}
+
+/** Somebody may have detached it, and mounted something else in its place. */
+function isAttached(mountpoint: string, device: string | undefined): boolean {
+  return device === undefined || mountAt(readMounts(), mountpoint)?.device === device;
 }
 
 /** Who holds a lock may be in the middle of a mailbox that would be left half rewritten. */
@@ -252,13 +270,10 @@ async function closeSpool(spool: Spool, store: string): Promise<void> {
 
 /**
  * On a kernel that does not send requests again, or if nothing could be noted: the mount goes, and programs get errors
- * for the files that they have open. The keeper lets the old connection end and has a new mount made.
+ * for the files that they have open. The keeper aborts the old connection and has a new mount made.
  */
-async function replace(mountpoint: string): Promise<number> {
+function replace(mountpoint: string): number {
   process.stderr.write(`onespool: ${mountpoint}: cannot be taken over; it is mounted anew\n`);
-  // Not by the end of those who hold the device: a dead process that hangs in the kernel waits for this.
-  abortMount(mountpoint);
-  await unmount(mountpoint, true);
   return EXIT_REPLACE;
 }
 
@@ -288,7 +303,8 @@ export async function serve(serving: Serving): Promise<number> {
     }),
   ]);
   const warnings = await missingDirectories(spool.store, options);
-  onReady(`${store} is mounted at ${mountpoint} (${mounted.binding} binding)`, warnings);
+  const ready = `${store} is mounted at ${mountpoint} (${mounted.binding} binding)`;
+  onReady({ ready, warnings, device: mounted.device });
   await ended;
   await closeSpool(spool, store);
   // A detached mount that is still used keeps the event loop alive; it ends with this process.

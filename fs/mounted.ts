@@ -3,6 +3,8 @@ import type { Invalidator } from "./operations.ts";
 
 export interface Mounted {
   readonly binding: "kernel" | "fuse-native";
+  /** "major:minor" of the file system, where it is known. */
+  readonly device?: string | undefined;
   readonly invalidator: Invalidator;
   /**
    * Resolves when the mount is gone, by whomever: unmounted, or its connection aborted. Every open file

@@ -4,9 +4,11 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { readFileSync, realpathSync, writeFileSync, writeSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { rootNode } from "./abi.ts";
+import { attributesChanged } from "./notification.ts";
 
 export const fileSystemType = "fuse.onespool";
 
@@ -83,13 +85,14 @@ const abortMsMax = 2000;
 /**
  * Ends a connection whose server is about to end, and waits for nothing else: requests in flight get
  * ECONNABORTED. The mount stays as a dead one where the kernel's control file system is at hand, else
- * it is detached too. Synchronous, for an "exit" listener.
+ * it is detached too, if it is not yet (no `directory`). Synchronous, for an "exit" listener.
  */
-export function abortConnection(entry: TableEntry, directory: string): void {
-  const [, minor = ""] = entry.device.split(":");
+export function abortConnection(device: string, directory: string | undefined): void {
+  const [, minor = ""] = device.split(":");
   try {
     writeFileSync(`/sys/fs/fuse/connections/${minor}/abort`, "1");
   } catch {
+    if (directory === undefined) return;
     // Not mounted there. -c: a path in the mount must not be looked at from here.
     const args = ["-i", "-c", "-f", "-l", directory];
     spawnSync("umount", args, { stdio: "ignore", timeout: abortMsMax });
@@ -99,17 +102,35 @@ export function abortConnection(entry: TableEntry, directory: string): void {
 /**
  * Ends the connection of the mount of which nobody will go on serving, for whoever holds its device: as long as somebody
  * else does too, a dead process that hangs in the kernel, closing it ends nothing. Whether one of ours is there; the mount
- * itself may stay.
+ * itself may stay. `device`: only this one, which others may have covered or replaced by theirs.
  */
-export function abortMount(mountpoint: string): boolean {
+export function abortMount(mountpoint: string, device?: string): boolean {
   try {
     const directory = join(realpathSync(dirname(mountpoint)), basename(mountpoint));
     const entry = findMount(readFileSync("/proc/self/mountinfo", "utf8"), directory);
-    if (entry?.type !== fileSystemType) return false;
-    abortConnection(entry, directory);
+    if (entry === undefined || !isOurs(entry, device)) return false;
+    abortConnection(entry.device, directory);
     return true;
   } catch {
     // Without the directory above there is none.
     return false;
+  }
+}
+
+/** `device`: of the file system that is meant, if it is known. */
+export function isOurs(entry: TableEntry, device: string | undefined): boolean {
+  return entry.type === fileSystemType && (device === undefined || entry.device === device);
+}
+
+/**
+ * The same for a mount that is in no table, since somebody has detached it: through its device, of which `descriptor` is
+ * one. As long as the file system is there its number is nobody else's.
+ */
+export function abortDetached(descriptor: number, device: string): void {
+  try {
+    writeSync(descriptor, attributesChanged(rootNode));
+    abortConnection(device, undefined);
+  } catch {
+    // The kernel does not have the root any more.
   }
 }

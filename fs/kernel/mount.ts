@@ -14,7 +14,9 @@ import { Connection } from "./connection.ts";
 import type { TakenOver } from "./connection.ts";
 import {
   abortConnection,
+  abortMount,
   fileSystemType,
+  isOurs,
   mountedAt,
   runCommand,
   setReadAhead,
@@ -53,6 +55,8 @@ export interface KeptMount {
 export interface TakeoverOptions extends KernelMountOptions {
   readonly kept: KeptMount;
   readonly earlier: TakenOver;
+  /** "major:minor" of the file system. */
+  readonly device: string | undefined;
   /** Pid of its herald; 0: none. */
   readonly heraldPid: number;
   /** Between the moment in which the kernel can be told of changes and the first request. */
@@ -82,10 +86,11 @@ export async function mountKernel(
   await connect(connection, directory, options);
   const entry = await mountedAt(directory);
   if (entry?.type === fileSystemType) {
+    options.kept?.journal.mounted(entry.device);
     attend(connection, entry, directory, options);
     await setReadAhead(entry.device, options.readAheadKib ?? readAheadKibDefault);
   }
-  return mounted(connection, entry, directory);
+  return mounted(connection, entry?.device, directory);
 }
 
 /**
@@ -98,14 +103,17 @@ export async function takeOverKernel(
   options: TakeoverOptions,
 ): Promise<Mounted> {
   const connection = newConnection(options.kept.device, operations, options);
+  const { device } = options;
   const entry = await mountedAt(directory);
   endHerald(options.heraldPid, directory);
   connection.inherit(options.earlier);
   // Detached, it is in no table, and programs may still use it.
-  if (entry?.type === fileSystemType) attend(connection, entry, directory, options);
+  const isAttached = entry !== undefined && isOurs(entry, device);
+  if (isAttached) attend(connection, entry, directory, options);
+  else if (device !== undefined) abortAtExit(device, directory, connection.closed, true);
   options.beforeRequests(connection);
   connection.resume();
-  return mounted(connection, entry, directory);
+  return mounted(connection, device ?? (isAttached ? entry.device : undefined), directory);
 }
 
 function newConnection(
@@ -127,7 +135,7 @@ function attend(
   directory: string,
   { onEventWarning, kept }: KernelMountOptions,
 ): void {
-  abortAtExit(entry, directory, connection.closed, kept !== undefined);
+  abortAtExit(entry.device, directory, connection.closed, kept !== undefined);
   if (onEventWarning === undefined) return;
   connection.heraldChanges({
     directory,
@@ -150,18 +158,20 @@ function endHerald(pid: number, directory: string): void {
   }
 }
 
-function mounted(
-  connection: Connection,
-  entry: TableEntry | undefined,
-  directory: string,
-): Mounted {
+function mounted(connection: Connection, device: string | undefined, directory: string): Mounted {
   return {
     binding: "kernel",
+    device,
     invalidator: connection,
     closed: connection.closed,
-    unmount: () => unmount(directory, connection),
-    ...(entry?.type === fileSystemType ? { abort: () => abortConnection(entry, directory) } : {}),
+    unmount: () => unmount(directory, device, connection),
+    ...(device === undefined ? {} : { abort: () => endConnection(device, directory) }),
   };
+}
+
+/** Whether it is attached or not: it is this process that has its device. */
+function endConnection(device: string, directory: string): void {
+  if (!abortMount(directory, device)) abortConnection(device, undefined);
 }
 
 /** The canonical path of a directory on which nothing of ours is mounted. */
@@ -248,12 +258,12 @@ async function connect(
  * every program that waits for a reply. Aborting sets them free.
  */
 function abortAtExit(
-  entry: TableEntry,
+  device: string,
   directory: string,
   closed: Promise<void>,
   isKept: boolean,
 ): void {
-  const abort = (): void => abortConnection(entry, directory);
+  const abort = (): void => endConnection(device, directory);
   process.once("exit", abort);
   // A successor goes on with the connection; a signal ends this process without waiting for its threads.
   const die = (error: unknown): void => {
@@ -273,17 +283,24 @@ function deviceNumber({ device }: TableEntry): number {
   return (minor % 256) + (major % 4096) * 256 + Math.floor(minor / 256) * 2 ** 20;
 }
 
-async function unmount(directory: string, { closed, herald }: Connection): Promise<void> {
+async function unmount(
+  directory: string,
+  device: string | undefined,
+  { closed, herald }: Connection,
+): Promise<void> {
   // It uses the mount now and then.
   await herald?.pause();
+  let wasAttached: boolean;
   try {
-    await unmountIdle(directory);
+    wasAttached = await unmountIdle(directory, device);
   } catch (error) {
     herald?.resume();
     throw error;
   }
   const waiting = new AbortController();
-  const late = sleep(closedWaitMs, true, { signal: waiting.signal }).catch(() => false);
+  const late = sleep(wasAttached ? closedWaitMs : 0, true, { signal: waiting.signal }).catch(
+    () => false,
+  );
   const isLate = await Promise.race([closed.then(() => false), late]);
   waiting.abort();
   if (isLate) {
@@ -291,10 +308,13 @@ async function unmount(directory: string, { closed, herald }: Connection): Promi
   }
 }
 
-async function unmountIdle(directory: string): Promise<void> {
-  for (let attempt = 1; (await mountedAt(directory))?.type === fileSystemType; attempt += 1) {
+/** False: somebody has detached it before. */
+async function unmountIdle(directory: string, device: string | undefined): Promise<boolean> {
+  for (let attempt = 1; ; attempt += 1) {
+    const entry = await mountedAt(directory);
+    if (entry === undefined || !isOurs(entry, device)) return false;
     const { ok, message } = await runCommand("umount", ["-i", directory]);
-    if (ok) return;
+    if (ok) return true;
     if (!/busy/i.test(message)) throw new MountError("REFUSED", `${directory}: ${message}`);
     if (attempt === busyAttempts) {
       throw new MountError("BUSY", `${directory}: a program still uses it`);

@@ -53,6 +53,8 @@ export interface Inherited {
   /** Whether the kernel can be asked to send requests again. */
   resends: boolean;
   heraldPid: number;
+  /** "major:minor" of the file system; undefined: it was not mounted yet. */
+  device: string | undefined;
   /** Handles begin with this second. */
   handleSec: number;
   /** In the order in which they were set and cleared. */
@@ -77,6 +79,7 @@ export function readInherited(records: readonly JournalRecord[]): Inherited {
     minor: 0,
     resends: false,
     heraldPid: 0,
+    device: undefined,
     handleSec: 0,
     locks: [],
     intents: new Map(),
@@ -93,6 +96,9 @@ export function readInherited(records: readonly JournalRecord[]): Inherited {
         all.minor = numbers["minor"] ?? 0;
         all.resends = record["resends"] === true;
         all.handleSec = numbers["sec"] ?? 0;
+        break;
+      case "mounted":
+        all.device = record["device"] as string;
         break;
       case "herald":
         all.heraldPid = numbers["pid"] ?? 0;

@@ -42,7 +42,7 @@ export interface JournalSource {
 }
 
 /** What holds for the connection from one process to the next. */
-export type Terms = Pick<Inherited, "minor" | "resends" | "heraldPid">;
+export type Terms = Pick<Inherited, "minor" | "resends" | "heraldPid" | "device">;
 
 /** Until it is tried again to keep a journal for which there was no room. */
 const RETRY_MS = 5_000;
@@ -63,6 +63,7 @@ export class TakeoverJournal {
   readonly #notices = new Set<number>();
   #init: JournalRecord | undefined;
   #heraldPid = 0;
+  #device: string | undefined;
   #lastIntent: number | undefined;
   readonly #nowMs: () => number;
   /** When there was no room. */
@@ -90,6 +91,7 @@ export class TakeoverJournal {
     if (terms !== undefined) {
       this.#init = this.#initRecord(terms.minor, terms.resends);
       this.#heraldPid = terms.heraldPid;
+      this.#device = terms.device;
     }
     for (const [unique, intent] of intents) this.#intents.set(unique, intent);
     for (const ino of notices) this.#notices.add(ino);
@@ -101,6 +103,12 @@ export class TakeoverJournal {
   connected(minor: number, resends: boolean): void {
     this.#init = this.#initRecord(minor, resends);
     this.#rewrite();
+  }
+
+  /** `device`: "major:minor" of the file system. */
+  mounted(device: string): void {
+    this.#device = device;
+    this.#append({ t: "mounted", device });
   }
 
   heraldStarted(pid: number): void {
@@ -264,6 +272,7 @@ export class TakeoverJournal {
     const { locks, isTold } = this.#source;
     const records: JournalRecord[] = [];
     if (this.#init !== undefined) records.push(this.#init);
+    if (this.#device !== undefined) records.push(plain({ t: "mounted", device: this.#device }));
     if (this.#heraldPid !== 0) records.push(plain({ t: "herald", pid: this.#heraldPid }));
     for (const lock of locks()) records.push(lockRecord(lock));
     for (const ino of this.#notices) if (isTold(ino)) this.#notices.delete(ino);

@@ -10,7 +10,7 @@
  * Not here: who waits, and for what (cli/keeper.ts, server/supervisor/).
  */
 import { spawn, type ChildProcess } from "node:child_process";
-import { abortMount } from "../kernel/mount-command.ts";
+import { abortDetached, abortMount } from "../kernel/mount-command.ts";
 import { EXIT_REPLACE, openKept, QUICK_DEATHS_MAX, type Kept } from "./kept.ts";
 
 /** Options of `onespool mount`: it ends when the channel to its starter does, and the starter is a keeper. */
@@ -25,6 +25,8 @@ export interface Started {
   /** The line that tells what is mounted where. */
   readonly ready: string;
   readonly warnings: readonly string[];
+  /** "major:minor" of the file system, where it is known. */
+  readonly device?: string | undefined;
 }
 
 export interface Failed {
@@ -42,7 +44,7 @@ export type Sequel =
   | "successor"
   /** The mount is gone, a new one can be made. */
   | "anew"
-  /** So it is, and nobody waits for another one. */
+  /** Nobody is to wait for another one: abort() and close() follow. */
   | "given up";
 
 /** One that has served for so long did not die of what it found when it began. */
@@ -53,6 +55,7 @@ const DELAY_MS_MAX = 10_000;
 export class Lives {
   readonly #mountpoint: string;
   #kept: Kept | undefined;
+  #device: string | undefined;
   #isSuccessor = false;
   #stuckPid = 0;
   /** In a row, and how many of them were before the mount was given up last. */
@@ -87,6 +90,10 @@ export class Lives {
     });
   }
 
+  ready({ device }: Started): void {
+    this.#device = device;
+  }
+
   /** It is dead and not gone: its successor must not wait for its locks. */
   stuck(pid: number): void {
     this.#stuckPid = pid;
@@ -102,14 +109,30 @@ export class Lives {
     }
     if (this.#quickDeaths - this.#quickDeathsBefore >= QUICK_DEATHS_MAX) {
       this.#quickDeathsBefore = this.#quickDeaths;
-      // One that is dead and not gone holds the device too.
-      if (this.#kept !== undefined) abortMount(this.#mountpoint);
-      this.close();
       return "given up";
     }
-    if (code === EXIT_REPLACE) this.close();
+    if (code === EXIT_REPLACE) {
+      // Who has detached it does not want another one in its place.
+      const isUnwanted = this.#device !== undefined;
+      const isAttached = this.abort();
+      this.close();
+      return isUnwanted && !isAttached ? "ended" : "anew";
+    }
     this.#isSuccessor = this.#kept !== undefined;
     return this.#isSuccessor ? "successor" : "anew";
+  }
+
+  /**
+   * Programs get errors from now on, whoever else has the device: one that is dead and not gone does. Whether the mount is
+   * there to be taken away.
+   */
+  abort(): boolean {
+    const isAttached = abortMount(this.#mountpoint, this.#device);
+    const [descriptor] = this.#kept?.descriptors ?? [];
+    if (!isAttached && descriptor !== undefined && this.#device !== undefined) {
+      abortDetached(descriptor, this.#device);
+    }
+    return isAttached;
   }
 
   /** How long to wait with the next one. Programs wait meanwhile. */
@@ -123,6 +146,7 @@ export class Lives {
   close(): void {
     this.#kept?.close();
     this.#kept = undefined;
+    this.#device = undefined;
     this.#isSuccessor = false;
   }
 }

@@ -4,7 +4,7 @@
  * its locks, until somebody answers, and that can only be its successor. Its first thread is a zombie by then, so it never
  * runs a line of its program again.
  */
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { INDEX_DIRECTORY, LOCK_FILE } from "../store/paths.ts";
 
@@ -31,10 +31,30 @@ export function isStuck(pid: number): boolean {
     if (stateOf(`/proc/${pid}/stat`) !== "Z") return false;
     const tasks = readdirSync(`/proc/${pid}/task`);
     const left = tasks.filter((task) => stateOf(`/proc/${pid}/task/${task}/stat`) !== "Z");
-    return left.length === 1;
+    const [task] = left;
+    return left.length === 1 && task !== undefined && isAtDevice(`/proc/${pid}/task/${task}`);
   } catch {
     // It is gone.
     return false;
+  }
+}
+
+/**
+ * Whether the thread is in a call with the device as its first argument. In another one, which a slow disk makes long, it
+ * may be about to change the store, and ends by itself.
+ */
+function isAtDevice(task: string): boolean {
+  // proc_pid_syscall(5): the number of the call and its arguments. Some kernels do not have it.
+  const [, descriptor] = contentOf(`${task}/syscall`)?.split(" ") ?? [undefined, ""];
+  if (descriptor === "") return true;
+  return readlinkSync(`${task}/fd/${Number(descriptor)}`) === "/dev/fuse";
+}
+
+function contentOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, "latin1");
+  } catch {
+    return undefined;
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { Lives, ServingMessage } from "../../fs/takeover/lives.ts";
+import type { Lives, ServingMessage, Started } from "../../fs/takeover/lives.ts";
 import type { SpoolConfig } from "../config/config.ts";
 import type { Word } from "./kept-process.ts";
 
@@ -31,6 +31,13 @@ export function spawnSpool(
   return lives.spawn([COMMAND, "mount", store, mount, "--binding", binding, ...options], "/");
 }
 
+/** What it leaves is for a successor, or its mount is gone. */
+export function spoolEnded(lives: Lives, code: number | null, servedMs: number): void {
+  if (lives.ended(code, servedMs) !== "given up") return;
+  lives.abort();
+  lives.close();
+}
+
 /** Without the device the process itself says what is missing. */
 function tryToKeep(lives: Lives): void {
   try {
@@ -40,12 +47,12 @@ function tryToKeep(lives: Lives): void {
   }
 }
 
-export function hearSpool(message: unknown, onReady: (line: string) => void): Word {
+export function hearSpool(message: unknown, onReady: (started: Started) => void): Word {
   const word = message as ServingMessage;
   if ("failure" in word) {
     return { kind: "failed", message: word.failure, exitCode: word.exitCode };
   }
-  onReady(word.ready);
+  onReady(word);
   return { kind: "ready" };
 }
 

@@ -11,7 +11,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { assertNever } from "../../base/assert.ts";
-import { abortMount } from "../../fs/kernel/mount-command.ts";
 import { Lives } from "../../fs/takeover/lives.ts";
 import { formatEndpoint } from "../config/values.ts";
 import type { Config, Listener } from "../config/config.ts";
@@ -33,7 +32,7 @@ import { mailboxDirectories } from "./mailbox-directories.ts";
 import { serveMetrics, type MetricsEndpoint } from "./metrics-endpoint.ts";
 import { PendingWatch } from "./pending-watch.ts";
 import { reloaded } from "./reload.ts";
-import { bindingOf, detachMount, hearSpool, spawnSpool } from "./spool-process.ts";
+import { bindingOf, detachMount, hearSpool, spawnSpool, spoolEnded } from "./spool-process.ts";
 import { StartFailure } from "./start-failure.ts";
 import { notifySystemd } from "./systemd.ts";
 
@@ -119,8 +118,12 @@ class Supervisor {
       {
         name: "spool",
         spawn: () => spawnSpool(lives, this.#config.spool, this.#account?.uid),
-        hear: (message) => hearSpool(message, (line) => (this.#spoolLine = line)),
-        onEnded: (code, servedMs) => lives.ended(code, servedMs),
+        hear: (message) =>
+          hearSpool(message, (started) => {
+            lives.ready(started);
+            this.#spoolLine = started.ready;
+          }),
+        onEnded: (code, servedMs) => spoolEnded(lives, code, servedMs),
         onRestart: () => this.#counters.restarted("spool"),
         backOff: { delayAfter: () => lives.delayMs },
         onStuck: (pid) => lives.stuck(pid),
@@ -358,7 +361,7 @@ class Supervisor {
     const isClean = await this.#closeSpool();
     // One that died, or was told to end before it could answer, has not taken its mount away.
     const { mount } = this.#config.spool;
-    const isLeft = !isClean && this.#spool.wasReady && abortMount(mount);
+    const isLeft = !isClean && this.#spool.wasReady && this.#lives.abort();
     this.#lives.close();
     if (isLeft) await detachMount(mount);
     this.#metrics?.close();

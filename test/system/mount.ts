@@ -181,11 +181,11 @@ export class ServedMount {
   }
 }
 
-/** 0: it has none now. */
-/** The process that a keeper has started; 0 when there is none. */
+/** The process that a keeper has started and that is not dead; 0 when there is none. */
 export function childOf(pid: number): number {
   try {
-    return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").split(" ")[0]);
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1");
+    return children.split(" ").map(Number).find(isAlive) ?? 0;
   } catch {
     return 0;
   }
