@@ -41,6 +41,8 @@ export interface SpoolOptions {
   readonly handleMax?: number;
   /** Of the store, for tests (bytes). */
   readonly segmentLength?: number;
+  /** How the store is opened: for tests, which have it on a disk of their own. */
+  readonly openStore?: (directory: string, options: StoreOptions) => Promise<Store>;
 }
 
 export class Spool {
@@ -101,7 +103,8 @@ export class Spool {
 
   /** Throws StoreError: no store there, of another format, damaged, or open in another process. */
   static async open(storeDirectory: string, options: SpoolOptions = {}): Promise<Spool> {
-    const store = await Store.open(storeDirectory, storeOptions(options));
+    const { openStore = (...given) => Store.open(...given) } = options;
+    const store = await openStore(storeDirectory, storeOptions(options));
     try {
       const spool = new Spool(store, options);
       const inherited = options.takeover?.inherited;

@@ -7,7 +7,7 @@ import t from "tap";
 import { StoreError } from "../fs/store/errors.ts";
 import { between, type Random, randomFrom } from "./movers.ts";
 import type { Life } from "./system/cut-life.ts";
-import { cutEverywhere, type Workload } from "./system/power-cuts.ts";
+import { cutEverywhere, type Workload } from "./system/store-cuts.ts";
 import { CUT_CHOICES } from "./system/simulated-machine.ts";
 import { randomStep, Scene } from "./system/store-workloads.ts";
 

@@ -7,7 +7,7 @@ import t from "tap";
 import { between, randomFrom } from "./movers.ts";
 import { fsck, Life, STORE } from "./system/cut-life.ts";
 import { pictureOf } from "./system/naive-store.ts";
-import { cutEverywhere, type Workload } from "./system/power-cuts.ts";
+import { cutEverywhere, type Workload } from "./system/store-cuts.ts";
 import { CUT_CHOICES, SimulatedMachine } from "./system/simulated-machine.ts";
 import { randomStep, Scene } from "./system/store-workloads.ts";
 

@@ -3,7 +3,7 @@
  * each cut is cut as well. `CUT=name@point/choice node dist/test/power-cut.test.js` repeats one.
  */
 import t from "tap";
-import { cutEverywhere, type Workload } from "./system/power-cuts.ts";
+import { cutEverywhere, type Workload } from "./system/store-cuts.ts";
 import { CUT_CHOICES, type CutChoice } from "./system/simulated-machine.ts";
 import { Scene } from "./system/store-workloads.ts";
 

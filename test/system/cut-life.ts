@@ -40,6 +40,8 @@ export class Life {
   readonly history: History;
   readonly #options: LifeOptions;
   store!: Store;
+  /** Called after each commit. */
+  followed: (() => void) | undefined;
 
   /** A new store. */
   constructor(machine: SimulatedMachine, options: LifeOptions = {}) {
@@ -88,6 +90,7 @@ export class Life {
       const follow = (): void => {
         for (const change of changes) model.apply(withoutRows(change));
         history.states.push(model.picture());
+        this.followed?.();
       };
       try {
         commit(changes, claim);

@@ -1,18 +1,41 @@
 /**
- * Cuts the power under a workload at every point, and looks at what is left: the store opens, its state is one
+ * Cuts the power under a workload at every point, and looks at what is left: it opens, its state is one
  * that the promises allow, it can be gone on with, `fsck` is clean, and the index made anew from the log says the same.
  * The start after a cut is then cut itself, at every point.
+ * Not here: what is cut (store-cuts.ts: a store; spool-cuts.ts: a whole spool).
  */
-import { fsck, type History, Life, type LifeOptions, newFile, openAgain } from "./cut-life.ts";
-import { pictureOf } from "./naive-store.ts";
+import { fsck, type LifeOptions, openAgain } from "./cut-life.ts";
 import { type CutChoice, SimulatedMachine } from "./simulated-machine.ts";
 
-export interface Workload {
+/** What a workload has done until the power went. */
+export interface CutLife {
+  readonly machine: SimulatedMachine;
+  /** The process ends, after an end of the machine. */
+  abandon(): Promise<void>;
+}
+
+export type Stage = "opening" | "open" | "durable";
+
+/** What lives on a machine. States are text. */
+export interface CutSubject<L extends CutLife> {
   readonly name: string;
   readonly options?: LifeOptions;
   /** Whether the store is there before the first point. */
   readonly isMade?: boolean;
-  run(life: Life): Promise<void>;
+  begin(machine: SimulatedMachine): L;
+  /** From the first call to the last one. */
+  run(life: L): Promise<void>;
+  /** What a crash may leave of a life that was cut, where one that was not cut is `whole`; `killed`: only the process ended. */
+  allowed(life: L, whole: L, killed: boolean): readonly string[];
+  /** What else is to be true of a machine as it is found. Throws. */
+  inspect?(machine: SimulatedMachine, life: L, killed: boolean): Promise<void>;
+  /**
+   * A start, and further changes, the last one durable. Returns the states, the first one as it was found. The
+   * power goes at the end.
+   */
+  goOn(machine: SimulatedMachine, told: (stage: Stage) => void): Promise<readonly string[]>;
+  /** A start, the state that it finds, and an end. */
+  look(machine: SimulatedMachine): Promise<string>;
 }
 
 export interface CutPlan {
@@ -36,36 +59,40 @@ export interface CutResult {
 /** `CUT=name@point/choice` tries that one only. */
 const only = process.env["CUT"];
 
-export async function cutEverywhere(workload: Workload, plan: CutPlan): Promise<CutResult> {
-  const { name, options = {} } = workload;
+export async function cutSubject<L extends CutLife>(
+  subject: CutSubject<L>,
+  plan: CutPlan,
+): Promise<CutResult> {
+  const { name, options = {} } = subject;
   const base = new SimulatedMachine();
-  if (workload.isMade !== false) await (await openAgain(base, options)).close();
-  const whole = base.restarted("kept");
-  if (!(await lives(new Life(whole, options), workload))) throw new Error("the power went");
+  if (subject.isMade !== false) await (await openAgain(base, options)).close();
+  const whole = subject.begin(base.restarted("kept"));
+  if (!(await lives(subject, whole))) throw new Error("the power went");
   // One more: a cut behind the last call.
-  const count = whole.power.points + 1;
+  const count = whole.machine.power.points + 1;
   const result = { points: count, cuts: 0, cutsAgain: 0 };
   for (const point of plan.points?.(count) ?? Array.from({ length: count }, (_, k) => k + 1)) {
     const place = `${name}@${point}/`;
     if (only?.startsWith(place) === false) continue;
     const machine = base.restarted("kept", point);
-    const life = new Life(machine, options);
-    await lives(life, workload);
+    const life = subject.begin(machine);
+    await lives(subject, life);
     for (const choice of plan.choices(point)) {
       if (only !== undefined && only !== `${place}${choice}`) continue;
-      const allowed = life.history.allowed(choice === "killed");
-      const after = { machine: machine.restarted(choice), options };
+      const killed = choice === "killed";
+      const allowed = subject.allowed(life, whole, killed);
       const rebuilds = plan.rebuilds ?? point % 2 === 0;
-      await explained(`${place}${choice}`, machine, () => survives(after, allowed, rebuilds));
+      await explained(`${place}${choice}`, machine, async () => {
+        await subject.inspect?.(machine.restarted(choice), life, killed);
+        await survives(subject, machine.restarted(choice), allowed, rebuilds);
+      });
       result.cuts++;
     }
     for (const choice of plan.again?.(point) ?? []) {
       if (only?.startsWith(`${place}${choice}>`) === false) continue;
-      result.cutsAgain += await cutsTheStart(`${place}${choice}`, {
-        options,
+      result.cutsAgain += await cutsTheStart(`${place}${choice}`, subject, {
         restart: (cutAt) => machine.restarted(choice, cutAt),
-        found: life.history,
-        isDurable: choice !== "killed",
+        found: choice === "killed" ? subject.allowed(life, whole, false) : undefined,
       });
     }
   }
@@ -73,11 +100,10 @@ export async function cutEverywhere(workload: Workload, plan: CutPlan): Promise<
 }
 
 /** Whether the workload came to its end before the power went, which it then does there. */
-async function lives(life: Life, workload: Workload): Promise<boolean> {
+async function lives<L extends CutLife>(subject: CutSubject<L>, life: L): Promise<boolean> {
   const { power } = life.machine;
   try {
-    await life.open();
-    await workload.run(life);
+    await subject.run(life);
     if (!power.off) {
       await life.abandon();
       return true;
@@ -90,73 +116,46 @@ async function lives(life: Life, workload: Workload): Promise<boolean> {
 }
 
 interface CutStart {
-  readonly options: LifeOptions;
   /** The machine once more as it was found. */
   readonly restart: (cutAt: number) => SimulatedMachine;
-  readonly found: History;
-  /** Whether what was found is on stable storage. */
-  readonly isDurable: boolean;
+  /** What it may have been, if that is not on stable storage; otherwise it is what a start finds. */
+  readonly found: readonly string[] | undefined;
 }
 
 /** The start after a cut is cut at every point of its own, and what follows it. */
-async function cutsTheStart(name: string, start: CutStart): Promise<number> {
-  const { options, restart, found: history, isDurable } = start;
-  const { found, probed } = await goOn({ machine: restart(Infinity), options });
-  const first = isDurable ? [found] : history.allowed(false);
-  const allowed = { opening: first, open: [found, probed], durable: [probed] };
+async function cutsTheStart<L extends CutLife>(
+  name: string,
+  subject: CutSubject<L>,
+  { restart, found }: CutStart,
+): Promise<number> {
+  const states = await subject.goOn(restart(Infinity), () => undefined);
+  const allowed = {
+    opening: found ?? states.slice(0, 1),
+    open: [...states],
+    durable: states.slice(-1),
+  };
   let cuts = 0;
   for (let point = 1; ; point++) {
     const machine = restart(point);
     let stage: Stage = "opening";
-    const ended = await goOn({ machine, options }, (now) => (stage = now)).then(
-      () => true,
-      (error: unknown) => {
-        if (!machine.power.off) throw error;
-        return false;
-      },
-    );
+    const ended = await subject
+      .goOn(machine, (now) => (stage = now))
+      .then(
+        () => true,
+        (error: unknown) => {
+          if (!machine.power.off) throw error;
+          return false;
+        },
+      );
     machine.power.cut();
     for (const choice of ["dropped", "reordered", point * 7919] as const) {
       const full = `${name}>${point}/${choice}`;
       if (only !== undefined && only !== full) continue;
-      const after = { machine: machine.restarted(choice), options };
-      await explained(full, machine, () => survives(after, allowed[stage], true));
+      const after = machine.restarted(choice);
+      await explained(full, machine, () => survives(subject, after, allowed[stage], true));
       cuts++;
     }
     if (ended) return cuts;
-  }
-}
-
-/** A machine after a cut, and how its store is opened. */
-interface After {
-  readonly machine: SimulatedMachine;
-  readonly options: LifeOptions;
-}
-
-type Stage = "opening" | "open" | "durable";
-
-/** A start, what it finds, and a further change. The store is left open: the next thing is a cut. */
-async function goOn(
-  { machine, options }: After,
-  told: (stage: Stage) => void = () => undefined,
-): Promise<{ found: string; probed: string }> {
-  const store = await openAgain(machine, options);
-  try {
-    told("open");
-    const found = await pictureOf(store);
-    const ino = store.newIno();
-    const unit = store.writeUnit([Buffer.from("after the cut")]);
-    const extents = [{ unit, offset: 0, length: 13 }];
-    store.commit([
-      ...newFile(ino, `probe-${ino}`),
-      { type: "splice", ino, offset: 0, remove: 0, extents },
-    ]);
-    await store.durable();
-    told("durable");
-    return { found, probed: await pictureOf(store) };
-  } finally {
-    machine.power.cut();
-    await store.close().catch(() => undefined);
   }
 }
 
@@ -174,20 +173,19 @@ async function explained(
   }
 }
 
-async function survives(
-  { machine, options }: After,
+async function survives<L extends CutLife>(
+  subject: CutSubject<L>,
+  machine: SimulatedMachine,
   allowed: readonly string[],
   rebuilds: boolean,
 ): Promise<void> {
-  const { found, probed } = await goOn({ machine, options });
-  if (!allowed.includes(found)) throw new Error(difference(found, allowed));
+  const states = await subject.goOn(machine, () => undefined);
+  expectOne(states[0] as string, allowed);
   const next = machine.restarted("dropped");
   await clean(next, false);
   if (rebuilds) await clean(next, true);
-  const again = await openAgain(next, options);
-  const left = await pictureOf(again);
-  await again.close();
-  if (left !== probed) throw new Error(`at the next start: ${difference(left, [probed])}`);
+  const left = await subject.look(next);
+  expectOne(left, states.slice(-1), "at the next start: ");
 }
 
 async function clean(machine: SimulatedMachine, rebuildIndex: boolean): Promise<void> {
@@ -195,8 +193,9 @@ async function clean(machine: SimulatedMachine, rebuildIndex: boolean): Promise<
   if (problems.length > 0) throw new Error(`fsck: ${problems.join("\n")}`);
 }
 
-/** How what was found differs from the nearest of what is allowed. */
-function difference(found: string, allowed: readonly string[]): string {
+/** Throws how what was found differs from the nearest of what is allowed. */
+export function expectOne(found: string, allowed: readonly string[], when = ""): void {
+  if (allowed.includes(found)) return;
   let best: string[] | undefined;
   const lines = new Set(found.split("\n"));
   for (const state of allowed) {
@@ -207,5 +206,6 @@ function difference(found: string, allowed: readonly string[]): string {
       best = [...missing, ...surplus];
     }
   }
-  return `none of ${allowed.length} allowed states; nearest:\n${(best ?? []).join("\n")}`;
+  const nearest = (best ?? []).join("\n");
+  throw new Error(`${when}none of ${allowed.length} allowed states; nearest:\n${nearest}`);
 }
