@@ -54,8 +54,8 @@ export function touch(context: FilesContext, inode: Inode): void {
   try {
     context.store.commit([{ type: "attributes", ino: inode.ino, atime: now }]);
   } catch (error) {
-    // Mail is read from a full disk as well; the access time is not worth an error.
-    if (!(error instanceof StoreError) || error.code !== "STORE_FULL") throw error;
+    // Mail is read from a full or failing disk as well; the access time is not worth an error.
+    if (!(error instanceof StoreError)) throw error;
   }
 }
 

@@ -123,12 +123,25 @@ function readPiece(
     }
   }
   if (last) {
-    files.truncate(segment, read.offset);
-    files.renew(segment, start, read.offset);
+    makeEndDurable(files, segment, start, read.offset);
   } else if (read.offset < files.length(segment)) {
     throw new StoreError("STORE_DAMAGED", `segment ${segment} ends in zeros`);
   }
   return { end: read.offset, tornBytes, savedTail, isPart: false };
+}
+
+/** What was found is built upon from now on, so a later power cut must not take it away. */
+function makeEndDurable(files: SegmentFiles, segment: number, start: number, end: number): void {
+  try {
+    files.truncate(segment, end);
+    files.renew(segment, start, end);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    const message =
+      `the end of the log, ${files.path(segment)}, cannot be made durable: ${error.message}. ` +
+      "Nothing is lost by that: start again when the disk can be written";
+    throw new StoreError(error.code, message, { cause: error });
+  }
 }
 
 /**

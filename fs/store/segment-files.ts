@@ -73,6 +73,10 @@ export class SegmentFiles {
     }
   }
 
+  path(segment: number): string {
+    return segmentPath(this.#store, segment);
+  }
+
   /** This segment's descriptor stays what it is until another one is pinned. */
   pin(segment: number): void {
     this.#pinned = segment;
