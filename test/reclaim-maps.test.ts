@@ -14,7 +14,7 @@ import { Store } from "../fs/store/store.ts";
 import { between, type Random, randomFrom } from "./movers.ts";
 import { fsck, Life, STORE } from "./system/cut-life.ts";
 import { pictureOf } from "./system/naive-store.ts";
-import { cutEverywhere, type Workload } from "./system/power-cuts.ts";
+import { cutEverywhere, type Workload } from "./system/store-cuts.ts";
 import { CUT_CHOICES, SimulatedMachine } from "./system/simulated-machine.ts";
 import { Scene } from "./system/store-workloads.ts";
 
