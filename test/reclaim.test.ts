@@ -18,6 +18,8 @@ import { Store } from "../fs/store/store.ts";
 import { ReclaimModel } from "./reclaim-model.ts";
 import { crashCopy } from "./system/crash-copy.ts";
 
+t.setTimeout(120_000);
+
 const time = { sec: 1_700_000_000, nsec: 0 };
 const tiny = { segmentLength: 5_000 };
 

@@ -19,30 +19,17 @@ import {
   FRAME_UNIT,
   SEGMENT_HEADER_LENGTH,
   SEGMENT_LENGTH,
-  ZEROS_AHEAD,
 } from "./format.ts";
 import { StoreError } from "./errors.ts";
+import { LastSegment } from "./last-segment.ts";
 import type { MovedTail } from "./log-tail.ts";
 import { moveTail } from "./log-tail.ts";
 import type { Claim, Room } from "./room.ts";
 import { NO_RESERVE } from "./room.ts";
 import type { SegmentFiles } from "./segment-files.ts";
+import { SyncPace } from "./sync-pace.ts";
+import { SyncWaiters } from "./sync-waiters.ts";
 import { encodeUnitMeta } from "./unit-meta.ts";
-
-/**
- * A sync that only one waits for is made in this thread while syncs are faster than this (an average): the way
- * through a pool thread and back costs a lone writer about as much as the sync itself. Others wait no
- * longer than for one such sync, and those who come meanwhile share the next one.
- */
-const INLINE_SYNC_MS_MAX = 0.7;
-/** And only while there was rarely more than one: with several, the thread has better things to do. */
-const INLINE_WAITERS_MAX = 1.3;
-/** The weight of the newest sync in both averages. */
-const NEWEST_WEIGHT = 0.1;
-
-const ZEROS = Buffer.alloc(ZEROS_AHEAD);
-/** Where there was no room for zeros, they are not tried again before so many writes. */
-const WRITES_WITHOUT_ZEROS = 256;
 
 /** Pauses between attempts to go on after a failure: twice as long each time. */
 const RETRY_MS_MIN = 250;
@@ -62,25 +49,12 @@ export interface LogOptions {
   readonly onMoved?: (moved: MovedTail) => void;
 }
 
-interface Waiter {
-  readonly upTo: number;
-  /** Waits for a sync that others ask for, so many ms at most; 0: no longer; undefined: asks for one at once. */
-  patienceMs: number | undefined;
-  resolve(): void;
-  reject(error: Error): void;
-}
-
 export class Log {
   readonly #files: SegmentFiles;
   /** Segments are ended at this length (bytes). */
   readonly segmentLength: number;
-  #segment: number;
-  /** Where the next written byte goes. */
-  #offset: number;
-  /** Where the zeros behind the last frame end. */
-  #zerosEnd: number;
-  #writesWithoutZeros = 0;
-  /** What of the segment is known to be on stable storage. */
+  readonly #last: LastSegment;
+  /** What of the last segment is known to be on stable storage. */
   #syncedOffset: number;
   #queue: Buffer[] = [];
   #queuedLength = 0;
@@ -91,9 +65,8 @@ export class Log {
   #syncing = false;
   /** One is under way in another thread. */
   #inPool = false;
-  #syncMs = INLINE_SYNC_MS_MAX / 2;
-  #waitersMean = 1;
-  #waiters: Waiter[] = [];
+  readonly #pace = new SyncPace();
+  readonly #waiters = new SyncWaiters(() => this.#startSync());
   #failure: StoreError | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #retryMs = RETRY_MS_MIN;
@@ -106,11 +79,8 @@ export class Log {
   /** Everything up to `end` is on stable storage. */
   constructor(files: SegmentFiles, end: LogPosition, options: LogOptions = {}) {
     this.#files = files;
-    this.#segment = end.segment;
-    this.#offset = end.offset;
-    this.#zerosEnd = end.offset;
+    this.#last = new LastSegment(files, end);
     this.#syncedOffset = end.offset;
-    files.pin(end.segment);
     this.segmentLength = options.segmentLength ?? SEGMENT_LENGTH;
     this.#room = options.room ?? NO_RESERVE;
     this.#onMoved = options.onMoved ?? (() => {});
@@ -128,12 +98,12 @@ export class Log {
 
   /** Behind everything written; there must be nothing in the queue. */
   get end(): LogPosition {
-    return { segment: this.#segment, offset: this.#offset };
+    return { segment: this.#last.number, offset: this.#last.end };
   }
 
   /** Behind what is queued too. */
   get queuedEnd(): LogPosition {
-    return { segment: this.#segment, offset: this.#offset + this.#queuedLength };
+    return { segment: this.#last.number, offset: this.#last.end + this.#queuedLength };
   }
 
   get appended(): number {
@@ -146,12 +116,12 @@ export class Log {
     let length = 0;
     for (const part of parts) length += part.length;
     const frame = encodeFrame(FRAME_UNIT, encodeUnitMeta(id, chunks), length);
-    const position = this.#offset + this.#queuedLength + frame.length;
     this.#push(frame);
+    const position = this.queuedEnd;
     for (const part of parts) {
       this.#push(Buffer.from(part.buffer, part.byteOffset, part.byteLength));
     }
-    return { segment: this.#segment, offset: position };
+    return position;
   }
 
   /** Returns where the commit will stand. */
@@ -160,14 +130,14 @@ export class Log {
       throw new StoreError("STORE_IO", `a commit of ${meta.length} bytes is over the limit`);
     }
     this.#beginBatch();
-    const offset = this.#offset + this.#queuedLength;
+    const position = this.queuedEnd;
     this.#push(encodeFrame(FRAME_COMMIT, meta, 0));
-    return { segment: this.#segment, offset };
+    return position;
   }
 
   /** Segments below this one get no more frames, and are as long as they will stay. */
   get firstUnsettled(): number {
-    return this.#uncut?.segment ?? this.#segment;
+    return this.#uncut?.segment ?? this.#last.number;
   }
 
   /** Whether something was queued and not yet written. */
@@ -184,13 +154,12 @@ export class Log {
     this.#queuedLength = 0;
     try {
       this.#room.admit(claim);
-      this.#withRoom(claim, length, () => this.#append(queue, length));
+      this.#withRoom(claim, length, () => this.#last.append(queue, length));
     } catch (error) {
       // A full disk refuses this change only. Anything else leaves it unknown what the file holds now.
       if (error instanceof StoreError && error.code !== "STORE_FULL") throw this.#fail(error);
       throw error;
     }
-    this.#offset += length;
     this.#appended += length;
   }
 
@@ -209,39 +178,7 @@ export class Log {
   /** The zeros go: a log that is not appended to ends with its last frame. */
   trim(): void {
     this.#cut();
-    if (this.#zerosEnd > this.#offset) this.#files.truncate(this.#segment, this.#offset);
-    this.#zerosEnd = this.#offset;
-  }
-
-  /**
-   * Zeros are written first: a write that fails and cannot be cut off may have left any part of itself, and that must
-   * not be a whole frame.
-   */
-  #append(queue: Buffer[], length: number): void {
-    const start = this.#offset;
-    const end = start + length;
-    if (end > this.#zerosEnd) this.#zerosEnd = this.#zerosFrom(end);
-    const zerosEnd = Math.max(this.#zerosEnd, end);
-    // What a failed append leaves: nothing behind the last frame.
-    this.#zerosEnd = start;
-    this.#files.append(this.#segment, start, queue);
-    this.#zerosEnd = zerosEnd;
-  }
-
-  /** Returns where the file ends then: there, if the disk has no room for zeros. */
-  #zerosFrom(end: number): number {
-    if (this.#writesWithoutZeros > 0) {
-      this.#writesWithoutZeros--;
-      return end;
-    }
-    try {
-      this.#files.append(this.#segment, end, [ZEROS]);
-      return end + ZEROS.length;
-    } catch (error) {
-      if (!(error instanceof StoreError) || error.code !== "STORE_FULL") throw error;
-      this.#writesWithoutZeros = WRITES_WITHOUT_ZEROS;
-      return end;
-    }
+    this.#last.trim();
   }
 
   /** What is queued is not wanted: a change that was refused. */
@@ -258,18 +195,7 @@ export class Log {
   durable(patienceMs?: number): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#synced >= this.#appended) return Promise.resolve();
-    const { promise, resolve, reject } = withResolvers();
-    const waiter: Waiter = { upTo: this.#appended, patienceMs, resolve, reject };
-    this.#waiters.push(waiter);
-    if (patienceMs === undefined || patienceMs === 0) this.#startSync();
-    else setTimeout(() => this.#outOfPatience(waiter), patienceMs);
-    return promise;
-  }
-
-  /** The end of a sync that is under way and does not cover this one starts the next one. */
-  #outOfPatience(waiter: Waiter): void {
-    waiter.patienceMs = 0;
-    this.#startSync();
+    return this.#waiters.add(this.#appended, patienceMs);
   }
 
   #push(bytes: Buffer): void {
@@ -279,32 +205,28 @@ export class Log {
 
   #beginBatch(): void {
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#queue.length > 0 || this.#offset < this.segmentLength || this.#inPool) return;
+    if (this.#queue.length > 0 || this.#last.end < this.segmentLength || this.#inPool) return;
     this.#cut();
     this.#seal();
-    const next = this.#segment + 1;
+    const next = this.#last.number + 1;
     this.#withRoom("free", SEGMENT_HEADER_LENGTH, () => this.#files.create(next));
     this.#beginAt({ segment: next, offset: SEGMENT_HEADER_LENGTH });
   }
 
   #seal(): void {
     try {
-      this.#files.seal(this.#segment, this.#offset);
+      this.#last.seal();
     } catch (error) {
       throw this.#fail(error as StoreError);
     }
-    this.#syncedOffset = this.#offset;
-    this.#zerosEnd = this.#offset;
+    this.#syncedOffset = this.#last.end;
     this.#settle(this.#appended);
   }
 
   /** Goes on in a segment that is on stable storage up to there. */
-  #beginAt({ segment, offset }: LogPosition): void {
-    this.#files.pin(segment);
-    this.#segment = segment;
-    this.#offset = offset;
-    this.#zerosEnd = offset;
-    this.#syncedOffset = offset;
+  #beginAt(end: LogPosition): void {
+    this.#last.moveTo(end);
+    this.#syncedOffset = end.offset;
   }
 
   /** Throws StoreError. */
@@ -315,7 +237,7 @@ export class Log {
   }
 
   #startSync(): void {
-    if (this.#syncing || this.#waiters.length === 0) return;
+    if (this.#syncing || this.#waiters.count === 0) return;
     this.#syncing = true;
     // Behind the requests that have already arrived: they join.
     setImmediate(() => this.#sync());
@@ -327,29 +249,24 @@ export class Log {
       return;
     }
     const upTo = this.#appended;
-    const segment = this.#segment;
-    const offset = this.#offset;
+    const { segment, offset } = this.end;
     const start = performance.now();
-    const isPatient = this.#waiters.every(({ patienceMs }) => patienceMs !== undefined);
+    const isPatient = this.#waiters.arePatient;
     const done = (error: StoreError | undefined): void => {
-      if (!isPatient) this.#syncMs += (performance.now() - start - this.#syncMs) * NEWEST_WEIGHT;
+      if (!isPatient) this.#pace.end(performance.now() - start);
       this.#syncing = false;
       this.#inPool = false;
       if (error === undefined) {
-        if (segment === this.#segment) this.#syncedOffset = offset;
+        if (segment === this.#last.number) this.#syncedOffset = offset;
         this.#settle(upTo);
       } else this.#fail(error);
       if (this.#failure !== undefined) setImmediate(() => this.#goOn());
       // The patient ones have asked for a later time.
-      if (this.#waiters.some((waiter) => !waiter.patienceMs)) this.#startSync();
+      if (this.#waiters.isAnyUrgent) this.#startSync();
     };
-    if (!isPatient) {
-      this.#waitersMean += (this.#waiters.length - this.#waitersMean) * NEWEST_WEIGHT;
-    }
-    const isCrowd =
-      isPatient || this.#waitersMean > INLINE_WAITERS_MAX || this.#syncMs > INLINE_SYNC_MS_MAX;
+    if (!isPatient) this.#pace.begin(this.#waiters.count);
     // A segment that is long enough is synced here, or it would grow as long as there is always a sync under way.
-    if (isCrowd && offset < this.segmentLength) {
+    if ((isPatient || !this.#pace.isInline) && offset < this.segmentLength) {
       this.#inPool = true;
       this.#files.sync(segment, done);
       return;
@@ -365,9 +282,7 @@ export class Log {
 
   #settle(upTo: number): void {
     this.#synced = Math.max(this.#synced, upTo);
-    const waiters = this.#waiters;
-    this.#waiters = waiters.filter((waiter) => waiter.upTo > this.#synced);
-    for (const waiter of waiters) if (waiter.upTo <= this.#synced) waiter.resolve();
+    this.#waiters.settle(this.#synced);
   }
 
   /** Who waits goes on waiting for the first attempt to go on, which comes as soon as this turn's work is done. */
@@ -391,13 +306,13 @@ export class Log {
       setImmediate(() => this.#goOn());
       return;
     }
-    const end = this.#offset;
+    const end = this.#last.end;
     const from = this.#syncedOffset;
     let moved: MovedTail;
     try {
       this.#cut();
       moved = this.#withRoom("free", end - from, () =>
-        moveTail(this.#files, this.#segment, from, end),
+        moveTail(this.#files, this.#last.number, from, end),
       );
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
@@ -425,24 +340,8 @@ export class Log {
     if (this.#retryMs === RETRY_MS_MIN) {
       process.emitWarning(`${failure.message}; and then: ${error.message}. It is tried again`);
     }
-    const waiters = this.#waiters;
-    this.#waiters = [];
-    for (const waiter of waiters) waiter.reject(failure);
+    this.#waiters.rejectAll(failure);
     this.#retryTimer = setTimeout(() => this.#goOn(), this.#retryMs).unref();
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX);
   }
-}
-
-function withResolvers(): {
-  promise: Promise<void>;
-  resolve: () => void;
-  reject: (error: Error) => void;
-} {
-  let resolve!: () => void;
-  let reject!: (error: Error) => void;
-  const promise = new Promise<void>((onResolve, onReject) => {
-    resolve = onResolve;
-    reject = onReject;
-  });
-  return { promise, resolve, reject };
 }
