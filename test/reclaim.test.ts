@@ -11,12 +11,13 @@ import { crc32c } from "../fs/store/format.ts";
 import { Pace } from "../fs/store/reclaim/pace.ts";
 import { Survivors } from "../fs/store/reclaim/survivors.ts";
 import { trim } from "../fs/store/reclaim/trim.ts";
-import { chooseVictims } from "../fs/store/reclaim/victims.ts";
+import { BATCH_SEGMENTS_MAX, chooseVictims } from "../fs/store/reclaim/victims.ts";
 import { firstMissing, hasSegment, segmentSet, union } from "../fs/store/segment-set.ts";
 import { SegmentUse } from "../fs/store/segment-use.ts";
 import { Store } from "../fs/store/store.ts";
 import { ReclaimModel } from "./reclaim-model.ts";
 import { crashCopy } from "./system/crash-copy.ts";
+import { between, randomFrom } from "./movers.ts";
 
 t.setTimeout(120_000);
 
@@ -109,6 +110,39 @@ t.test("victims are those that give back most for their cost, older ones first",
   t.same(chooseVictims([of(5, 400), of(6, 400), of(7, 400)], small), [5], "the oldest of equals");
 });
 
+t.test(
+  "of very many segments the same victims are chosen as by putting all in order",
+  async (t) => {
+    const random = randomFrom(5);
+    const options = { liveMetadataPart: 0.5, deadPartMin: 0.1, batchLiveBytesMax: 9_000 };
+    for (let round = 0; round < 50; round++) {
+      const all = Array.from({ length: between(random, 1, 200) }, (_, k) => {
+        const unitBytes = between(random, 0, 1000);
+        return {
+          segment: k + 1,
+          length: 1000,
+          unitBytes,
+          liveBytes: between(random, 0, unitBytes),
+        };
+      });
+      const live = (one: (typeof all)[number]): number =>
+        (one.liveBytes + (one.length - one.unitBytes) * 0.5) / one.length;
+      const score = (one: (typeof all)[number]): number =>
+        ((1 - live(one)) * (all.length - one.segment + 1)) / (1 + live(one));
+      const worth = all.filter((one) => 1 - live(one) >= 0.1).sort((a, b) => score(b) - score(a));
+      const wanted = worth.slice(0, BATCH_SEGMENTS_MAX).map(({ segment }) => segment);
+      const chosen = chooseVictims(all, options);
+      const fitting = wanted.slice(0, chosen.length).sort((a, b) => a - b);
+      t.same(chosen, fitting);
+      t.equal(chosen.length > 0, worth.length > 0);
+    }
+    const many = Array.from({ length: 300_000 }, (_, k) => {
+      return { segment: k + 1, length: 1000, unitBytes: 1000, liveBytes: 0 };
+    });
+    t.equal(chooseVictims(many, options).length, BATCH_SEGMENTS_MAX, "any number of them");
+  },
+);
+
 t.test("a deletion record is needed as long as what it deletes may be in the log", async (t) => {
   const uses = [1, 2, 5, 9].map((segment) => new SegmentUse(segment, segment * 10, segment));
   const all = new Survivors(uses, new Set());
@@ -119,6 +153,21 @@ t.test("a deletion record is needed as long as what it deletes may be in the log
   t.equal(new Survivors(uses, new Set([5])).mayHoldInode(25, 5), false, "the last one goes");
   t.equal(all.mayHoldPending(4, 7), true);
   t.equal(all.mayHoldPending(4, 2), false);
+});
+
+t.test("sets of segments are what a set of their numbers is", async (t) => {
+  const random = randomFrom(6);
+  for (let round = 0; round < 200; round++) {
+    const some = (): number[] =>
+      Array.from({ length: between(random, 0, 30) }, () => between(random, 1, 60));
+    const [one, other] = [some(), some()];
+    const both = union(segmentSet(one), segmentSet(other));
+    t.same(both, segmentSet([...one, ...other]));
+    const numbers = new Set([...one, ...other]);
+    for (let k = 0; k < 63; k++) {
+      if (hasSegment(both, k) !== numbers.has(k)) t.fail(`${k} in ${both.join()}`);
+    }
+  }
 });
 
 t.test("sets of segments", async (t) => {

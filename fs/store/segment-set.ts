@@ -5,12 +5,15 @@ export type SegmentSet = readonly number[];
 export const NO_SEGMENTS: SegmentSet = [];
 
 export function hasSegment(set: SegmentSet, segment: number): boolean {
-  for (let k = 0; k < set.length; k += 2) {
-    const first = set[k] as number;
-    if (segment < first) return false;
-    if (segment < first + (set[k + 1] as number)) return true;
+  // The first run that ends behind the segment.
+  let low = 0;
+  let high = set.length / 2;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((set[2 * middle] as number) + (set[2 * middle + 1] as number) <= segment) low = middle + 1;
+    else high = middle;
   }
-  return false;
+  return low < set.length / 2 && (set[2 * low] as number) <= segment;
 }
 
 export function segmentSet(segments: Iterable<number>): SegmentSet {
@@ -28,13 +31,18 @@ export function segmentSet(segments: Iterable<number>): SegmentSet {
 
 /** The runs of both, joined: as long as runs, however many segments they hold. */
 export function union(one: SegmentSet, other: SegmentSet): SegmentSet {
-  const all: [number, number][] = [];
-  for (const set of [one, other]) {
-    for (let k = 0; k < set.length; k += 2) all.push([set[k] as number, set[k + 1] as number]);
-  }
-  all.sort(([a], [b]) => a - b);
   const runs: number[] = [];
-  for (const [first, count] of all) {
+  let a = 0;
+  let b = 0;
+  while (a < one.length || b < other.length) {
+    const isOne =
+      b >= other.length || (a < one.length && (one[a] as number) < (other[b] as number));
+    const set = isOne ? one : other;
+    const k = isOne ? a : b;
+    if (isOne) a += 2;
+    else b += 2;
+    const first = set[k] as number;
+    const count = set[k + 1] as number;
     const last = runs.length - 2;
     const end = last < 0 ? -1 : (runs[last] as number) + (runs[last + 1] as number);
     if (last >= 0 && first <= end) {

@@ -270,12 +270,15 @@ export class State implements NodePool {
     );
   }
 
-  /** Only between operations: see the invariants. */
+  /**
+   * Only between operations: see the invariants. One of the caches at a time, which takes some milliseconds; another one
+   * that is full has its turn when this is called again.
+   */
   sweep(): void {
     if (this.inodes.full) this.inodes.sweep();
-    if (this.units.full) this.units.sweep();
-    if (this.dentries.full) this.dentries.sweep();
-    if (this.#nodesLoaded > this.#sweepNodesAt) {
+    else if (this.units.full) this.units.sweep();
+    else if (this.dentries.full) this.dentries.sweep();
+    else if (this.#nodesLoaded > this.#sweepNodesAt) {
       this.#nodesLoaded = 0;
       for (const inode of this.inodes.values()) this.#nodesLoaded += inode.tree.unload();
       // What is left has changed: no use in trying again before a checkpoint has written some of it.

@@ -154,7 +154,12 @@ export class Reclaimer {
       else await this.#endRound(this.#round);
     }
     if (this.#isClosed) throw new StoreError("STORE_IO", "the store was closed meanwhile");
-    const before = this.status();
+    const before = {
+      segmentsFreed: this.#segmentsFreed,
+      bytesFreed: this.#bytesFreed,
+      bytesMoved: this.#bytesMoved,
+      recordBytes: this.#recordBytes,
+    };
     await this.#begin({ pace: undefined, isStopped: false }, (round) =>
       this.#everything(round, deadPartMin),
     );
@@ -232,6 +237,7 @@ export class Reclaimer {
   async #everything(round: Round, deadPartMin: number): Promise<void> {
     await this.#host.checkpoint();
     const { segment: end } = this.#host.log.end;
+    await this.#lengths.lookAt(this.#host.state.segments, end);
     const tried = new Set<number>();
     while (!round.isStopped) {
       const victims = this.#choose(deadPartMin, end, tried);

@@ -4,8 +4,12 @@
  * A segment that cannot be looked at, as one that is missing, has no length and is left as it is: whoever asks for the
  * length of the log is in the middle of a change, and has no use for an error.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { StoreError } from "../errors.ts";
 import type { SegmentFiles } from "../segment-files.ts";
+
+/** Looked at in one turn. */
+const AT_ONCE = 500;
 
 export interface SealedBytes {
   readonly all: number;
@@ -44,6 +48,19 @@ export class SegmentLengths {
       this.#lengths.set(segment, length);
     }
     return length;
+  }
+
+  /**
+   * At all segments before `last`, before they are asked for: of a log of tens of thousands of them the first look takes
+   * some time, and others have their turn meanwhile.
+   */
+  async lookAt(segments: ReadonlyMap<number, unknown>, last: number): Promise<void> {
+    let count = 0;
+    for (const segment of segments.keys()) {
+      if (segment >= last || this.#lengths.has(segment)) continue;
+      this.of(segment);
+      if (++count % AT_ONCE === 0) await nextTurn();
+    }
   }
 
   forget(segment: number): void {

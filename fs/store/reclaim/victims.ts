@@ -27,24 +27,42 @@ export interface VictimOptions {
 export const BATCH_SEGMENTS_MAX = 16;
 
 export function chooseVictims(candidates: readonly Candidate[], options: VictimOptions): number[] {
-  const newest = Math.max(...candidates.map(({ segment }) => segment));
-  const scored = candidates
-    .map((candidate) => ({ candidate, live: livePart(candidate, options.liveMetadataPart) }))
-    .filter(({ live }) => 1 - live >= options.deadPartMin)
-    .map(({ candidate, live }) => {
-      const age = newest - candidate.segment + 1;
-      return { candidate, live, score: ((1 - live) * age) / (1 + live) };
-    })
-    .sort((a, b) => b.score - a.score);
   const chosen: number[] = [];
   let bytes = 0;
-  for (const { candidate, live } of scored) {
+  for (const { candidate, live } of best(candidates, options)) {
     bytes += live * candidate.length;
     if (chosen.length > 0 && bytes > options.batchLiveBytesMax) break;
     chosen.push(candidate.segment);
-    if (chosen.length >= BATCH_SEGMENTS_MAX) break;
   }
   return chosen.sort((a, b) => a - b);
+}
+
+interface Scored {
+  readonly candidate: Candidate;
+  readonly live: number;
+  readonly score: number;
+}
+
+/** As many as a batch may have, the best first. All of them are never put in order: there may be tens of thousands. */
+function best(
+  candidates: readonly Candidate[],
+  { liveMetadataPart, deadPartMin }: VictimOptions,
+): Scored[] {
+  let newest = 0;
+  for (const { segment } of candidates) newest = Math.max(newest, segment);
+  const found: Scored[] = [];
+  for (const candidate of candidates) {
+    const live = livePart(candidate, liveMetadataPart);
+    if (1 - live < deadPartMin) continue;
+    const age = newest - candidate.segment + 1;
+    const score = ((1 - live) * age) / (1 + live);
+    if (found.length === BATCH_SEGMENTS_MAX && score <= (found.at(-1) as Scored).score) continue;
+    if (found.length === BATCH_SEGMENTS_MAX) found.pop();
+    let at = found.length;
+    while (at > 0 && (found[at - 1] as Scored).score < score) at--;
+    found.splice(at, 0, { candidate, live, score });
+  }
+  return found;
 }
 
 function livePart({ length, unitBytes, liveBytes }: Candidate, liveMetadataPart: number): number {
