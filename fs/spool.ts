@@ -21,6 +21,8 @@ import type { NotedSession } from "./takeover/noted-session.ts";
 import { notedSession } from "./takeover/noted-session.ts";
 import type { Takeover } from "./takeover/start.ts";
 import { landed, landedSession } from "./takeover/start.ts";
+import type { Every } from "./timers.ts";
+import { systemEvery } from "./timers.ts";
 
 /** How often the age of dotlocks and unlinked units is looked at, and what failed is tried again. */
 const TICK_MS = 5_000;
@@ -35,6 +37,7 @@ export interface SpoolOptions {
   /** The mount option deliver=UID. */
   readonly deliver?: DeliverAccount | undefined;
   readonly now?: () => Time;
+  readonly every?: Every;
   /** What an earlier process has left, and where this one notes what its successor needs. */
   readonly takeover?: Takeover | undefined;
   /** Largest handle that the binding can carry: 2^31-1 for fuse-native, 2^53-1 otherwise. */
@@ -57,7 +60,8 @@ export class Spool {
   #hasTold: boolean;
   readonly #invalidations = new Invalidations();
   #invalidator: Invalidator | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #every: Every;
+  #stopTicking: (() => void) | undefined;
 
   private constructor(store: Store, options: SpoolOptions) {
     const now = options.now ?? systemTime;
@@ -71,6 +75,7 @@ export class Spool {
       observer: journal,
     });
     this.store = store;
+    this.#every = options.every ?? systemEvery;
     store.observer = journal;
     this.#locks = locks;
     this.#takeover = options.takeover;
@@ -178,14 +183,13 @@ export class Spool {
 
   #goOn(): void {
     this.#deliveries.start();
-    this.#timer = setInterval(() => {
+    this.#stopTicking = this.#every(TICK_MS, () => {
       this.#deliveries.tick();
       this.#hints.tick();
       this.#files.offcuts.tick();
       this.#files.orphans.tick();
       this.#takeover?.journal.tick();
-    }, TICK_MS);
-    this.#timer.unref();
+    });
   }
 
   /** The binding whose kernel has to be told of changes; undefined when it is gone. */
@@ -196,7 +200,7 @@ export class Spool {
 
   /** To be called when no binding uses the operations any more. Makes everything durable. */
   async close(): Promise<void> {
-    clearInterval(this.#timer);
+    this.#stopTicking?.();
     this.setInvalidator(undefined);
     await this.#files.close();
     // A session that was closed with requests waiting still carries them out: not in a store that is closed.
@@ -213,7 +217,7 @@ export class Spool {
 }
 
 function storeOptions(options: SpoolOptions): StoreOptions {
-  const { create, now, onProgress, segmentLength, reclaim, takeover } = options;
+  const { create, now, every, onProgress, segmentLength, reclaim, takeover } = options;
   return {
     create: create ?? false,
     keepReserve: true,
@@ -221,6 +225,7 @@ function storeOptions(options: SpoolOptions): StoreOptions {
     reclaim: reclaim !== false,
     ...(segmentLength === undefined ? {} : { segmentLength }),
     ...(now === undefined ? {} : { now }),
+    ...(every === undefined ? {} : { every }),
     ...(onProgress === undefined ? {} : { onProgress }),
   };
 }

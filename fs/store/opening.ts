@@ -5,6 +5,7 @@
 import { ByteReader } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
 import { dropUnlinked } from "./apply.ts";
+import type { Every } from "../timers.ts";
 import { CHECKPOINT_BYTES, isCheckpointDue, writeCheckpoint } from "./checkpoint.ts";
 import type { Disk } from "./disk.ts";
 import {
@@ -49,6 +50,7 @@ export interface StoreOptions extends StoreMedium {
   /** Units of which no file has a byte stay, until they are dropped: somebody may still name them. */
   readonly keepUnlinked?: boolean;
   readonly now?: () => Time;
+  readonly every?: Every;
   readonly cacheLimits?: CacheLimits;
   /** Segments are ended at this length (bytes); smaller ones are for tests. */
   readonly segmentLength?: number;

@@ -11,6 +11,7 @@ import { assert, InvariantError } from "../../base/assert.ts";
 import { ByteWriter } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
 import { S_IFDIR } from "../attributes.ts";
+import { systemEvery } from "../timers.ts";
 import { addUnit, apply, dropUnlinked, dropUnwritten } from "./apply.ts";
 import type { Change, Extent } from "./change.ts";
 import { encodeChanges } from "./change-codec.ts";
@@ -108,7 +109,7 @@ export class Store {
   readonly #reserve: Reserve;
   readonly #reader: UnitReader;
   readonly #commitMeta = new ByteWriter(64 * 1024);
-  readonly #syncTimer: NodeJS.Timeout;
+  readonly #stopSyncing: () => void;
   readonly #reclaimer: Reclaimer;
   readonly #checkpointBytes: number;
   readonly #unwrittenBytesMax: number;
@@ -161,10 +162,10 @@ export class Store {
       },
     });
     this.#dirty = opened.recovered.bytes > 0 || opened.recovered.tornBytes > 0;
-    this.#syncTimer = setInterval(() => {
+    const every = options.every ?? systemEvery;
+    this.#stopSyncing = every(SYNC_INTERVAL_MS, () => {
       this.#log.durable().catch(() => {});
-    }, SYNC_INTERVAL_MS);
-    this.#syncTimer.unref();
+    });
   }
 
   static async open(directory: string, options: StoreOptions = {}): Promise<Store> {
@@ -194,7 +195,7 @@ export class Store {
   /** Makes everything durable, brings the index up to date and lets go of the store. */
   async close(): Promise<void> {
     this.#closing = true;
-    clearInterval(this.#syncTimer);
+    this.#stopSyncing();
     this.#reserve.stop();
     try {
       // A cleaning that waits for a sync which others ask for does not wait for who has closed the store.
