@@ -35,8 +35,10 @@ const NATIVE_HANDLE_MAX = 2 ** 31 - 1;
 const HEAP_GROWTH_PERCENT = 40;
 /** After a signal, how long programs may go on using files of a mount that is detached. */
 const BUSY_MS_MAX = 3_000;
-/** When the supervisor is gone who comes next waits for the store: then only those who hold a lock have so long. */
-const ORPHAN_BUSY_MS_MIN = 500;
+/** When the supervisor is gone who comes next waits for the store: then they have less. */
+const ORPHAN_BUSY_MS_MAX = 500;
+/** How long one that holds a lock may go on before that: it may be rewriting a large mailbox. */
+const LOCKED_MS_MAX = 10_000;
 const LOOK_MS = 20;
 /** Until the kernel has told of the end of an aborted mount. */
 const ABORT_MS_MAX = 2_000;
@@ -187,13 +189,27 @@ function leaveToSuccessor(error: unknown): never {
 }
 
 /** A program in the mount (a shell's current directory is enough) does not keep us from ending. */
-async function unmountFor(signal: string, mounted: Mounted, mountpoint: string): Promise<void> {
+async function unmountFor(
+  signal: string,
+  spool: Spool,
+  mounted: Mounted,
+  mountpoint: string,
+): Promise<void> {
+  spool.drain();
   try {
     await mounted.unmount();
   } catch (error) {
+    await unlocked(spool);
     process.stderr.write(`onespool: ${signal}: ${mountpoint} is in use; detaching it\n`);
-    await detach(mounted, mountpoint, sleep(BUSY_MS_MAX, undefined, { ref: false }), error);
+    await detach(mounted, mountpoint, BUSY_MS_MAX, error);
   }
+}
+
+/** Nobody would start a successor. */
+async function endOrphan(spool: Spool, mounted: Mounted, mountpoint: string): Promise<void> {
+  spool.drain();
+  await unlocked(spool);
+  await detach(mounted, mountpoint, ORPHAN_BUSY_MS_MAX);
 }
 
 /**
@@ -203,7 +219,7 @@ async function unmountFor(signal: string, mounted: Mounted, mountpoint: string):
 async function detach(
   { closed, abort, device }: Mounted,
   mountpoint: string,
-  enough: Promise<void>,
+  busyMsMax: number,
   problem?: unknown,
 ): Promise<void> {
   if (isAttached(mountpoint, device)) {
@@ -211,7 +227,8 @@ async function detach(
       process.stderr.write(`onespool: ${mountpoint}: ${reasonOf(problem ?? error)}\n`);
     });
   }
-  const isBusy = await Promise.race([closed.then(() => false), enough.then(() => true)]);
+  const enough = sleep(busyMsMax, true, { ref: false });
+  const isBusy = await Promise.race([closed.then(() => false), enough]);
   if (!isBusy || abort === undefined) return;
   abort();
   await Promise.race([closed, sleep(ABORT_MS_MAX, undefined, { ref: false })]);
@@ -222,11 +239,13 @@ function isAttached(mountpoint: string, device: string | undefined): boolean {
   return device === undefined || mountAt(readMounts(), mountpoint)?.device === device;
 }
 
-/** Who holds a lock may be in the middle of a mailbox that would be left half rewritten. */
+/**
+ * Who holds a lock may be in the middle of a mailbox that would be left half rewritten. Until then the mount stays where
+ * it is: who locks removes its lock file by name.
+ */
 async function unlocked(spool: Spool): Promise<void> {
-  await sleep(ORPHAN_BUSY_MS_MIN, undefined, { ref: false });
-  const deadline = performance.now() + BUSY_MS_MAX - ORPHAN_BUSY_MS_MIN;
-  while (spool.isLocked && performance.now() < deadline) {
+  const deadline = performance.now() + LOCKED_MS_MAX;
+  while (spool.isLockedForWriting && performance.now() < deadline) {
     await sleep(LOOK_MS, undefined, { ref: false });
   }
 }
@@ -295,8 +314,8 @@ export async function serve(serving: Serving): Promise<number> {
     signalled.then((signal) => {
       const isOrphan = whileConnected && !process.connected;
       return isOrphan
-        ? detach(mounted, mountpoint, unlocked(spool))
-        : unmountFor(signal, mounted, mountpoint);
+        ? endOrphan(spool, mounted, mountpoint)
+        : unmountFor(signal, spool, mounted, mountpoint);
     }),
     mounted.closed.then(() => {
       gone = true;

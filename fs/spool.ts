@@ -122,9 +122,14 @@ export class Spool {
     }
   }
 
-  /** Whether a program holds or waits for a lock: it may be rewriting a mailbox. */
-  get isLocked(): boolean {
-    return this.#locks.size > 0;
+  /** Whether a program holds a lock for writing: it may be rewriting a mailbox. */
+  get isLockedForWriting(): boolean {
+    return this.#locks.isHeldForWriting;
+  }
+
+  /** The mount is about to go: nobody begins to rewrite a mailbox who has not locked it yet. */
+  drain(): void {
+    this.#locks.drain();
   }
 
   #start(): void {

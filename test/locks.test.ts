@@ -272,6 +272,34 @@ await test("a wait ends with EINTR when its owner or its open file is closed", a
   table.check();
 });
 
+await test("a table that is drained locks no inode that is free", async (t) => {
+  const { table, unlocked } = tableWith();
+  table.setLock(7, range(1, "write", 0, 9));
+  table.setLock(8, whole(1, "read"));
+  const waiting = table.setLockWait(7, range(2, "write"), never);
+  table.drain();
+  t.ok(table.isHeldForWriting);
+  t.equal(table.setLock(7, range(1, "write", 20, 29)), 0, "who has one may have another");
+  t.equal(table.setLock(7, range(3, "write", 40, 49)), 0, "as long as the inode is locked");
+  t.equal(table.setLock(9, range(1, "read")), EAGAIN);
+  t.equal(table.setLock(9, range(1, "unlock")), 0);
+  t.equal(table.setLock(8, whole(1, "write")), 0, "nor does a conversion end it");
+  t.equal(table.setLock(8, whole(1, "unlock")), 0);
+  const controller = new AbortController();
+  const late = table.setLockWait(9, whole(4, "write"), controller.signal);
+  table.releaseOwner(7, 3n);
+  t.equal(table.setLock(7, range(1, "unlock")), 0);
+  t.same(unlocked, [8, 7], "what pends shows");
+  t.notOk(table.isHeldForWriting);
+  t.same([await stateOf(waiting), await stateOf(late)], ["waits", "waits"]);
+  table.check();
+  controller.abort();
+  table.releaseOwner(7, 2n);
+  t.same([await stateOf(waiting), await stateOf(late)], [EINTR, EINTR]);
+  t.equal(table.size, 0);
+  table.check();
+});
+
 await test("a wait that closes a circle of owners is refused with EDEADLK", async (t) => {
   const { table } = tableWith();
   for (const owner of [1, 2, 3]) table.setLock(owner, range(owner, "write"));

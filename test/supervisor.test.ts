@@ -26,6 +26,7 @@ const SPOOL = "--while-connected";
 const DRAIN_MS = 60_000;
 /** flock(2) */
 const LOCK_EX = 2;
+const LOCK_NB = 4;
 const LOCK_UN = 8;
 t.setTimeout(240_000);
 
@@ -277,13 +278,19 @@ t.test(
     await user.writeFile(`${mount}/mailbox`, "before");
     const fd = await user.open(`${mount}/mailbox`, constants.O_RDWR);
     await user.call("flock", fd, LOCK_EX);
+    await user.writeFile(`${mount}/mailbox.lock`, "");
+    await user.writeFile(`${mount}/free`, "");
+    const free = await user.open(`${mount}/free`);
     const spool = supervised.childWith(SPOOL);
     supervised.child.kill("SIGKILL");
-    await until("nothing is mounted", () => !isMounted(mount));
-    await sleep(800);
+    await sleep(4000);
     t.ok(isRunning(spool), "it waits for the lock");
     t.equal(await user.pwrite(fd, "AFTER!", 0), 6);
+    const refused = user.call("flock", free, LOCK_EX + LOCK_NB);
+    await t.rejects(refused, { code: "EAGAIN" }, "nobody begins anything");
+    await user.unlink(`${mount}/mailbox.lock`);
     await user.call("flock", fd, LOCK_UN);
+    await until("nothing is mounted", () => !isMounted(mount));
     const next = new Supervised(t, program, [file, String(DRAIN_MS)]);
     await next.says("ready\n");
     t.equal(await user.text(`${mount}/mailbox`), "AFTER!");

@@ -172,6 +172,25 @@ t.test(
   },
 );
 
+t.test("who holds a lock may finish when the mount is told to end", options, async (t) => {
+  const harness = await start(t);
+  const [one, two] = [harness.program(), harness.program()];
+  const fd = await one.open(harness.path("f"), O_RDWR | O_CREAT);
+  await one.call("lock", fd, F_SETLK, F_WRLCK, 0, 0);
+  const other = await two.open(harness.path("f"), O_RDWR);
+  const waiting = two.call("lock", other, F_SETLKW, F_WRLCK, 0, 0).catch((error: unknown) => error);
+  await two.asleepIn("fcntl");
+  const stopping = harness.mount.stop();
+  // More than programs have that hold none.
+  await sleep(6000);
+  t.equal(await one.write(fd, "whole"), 5);
+  await one.call("lock", fd, F_SETLK, F_UNLCK, 0, 0);
+  await stopping;
+  t.match(await waiting, { code: /^(ECONNABORTED|ENOTCONN)$/ }, "it did not begin");
+  await harness.mount.serve();
+  t.equal(await harness.program().text(harness.path("f")), "whole");
+});
+
 t.test("where the kernel sends nothing again the mount is replaced", options, async (t) => {
   process.env["ONESPOOL_WITHOUT_RESEND"] = "1";
   t.teardown(() => delete process.env["ONESPOOL_WITHOUT_RESEND"]);

@@ -8,7 +8,7 @@
  *
  * Invariants, asserted by check():
  * - Two owners never hold locks of one kind that exclude each other on a byte.
- * - A waiter has a lock in its way: whenever something is given back, waiters are served in the order
+ * - A waiter has a lock in its way, until the table is drained: whenever something is given back, waiters are served in the order
  *   in which they came. One that cannot be served holds up nobody behind it: a wait for a waiter could
  *   be a deadlock that fcntl(2) does not have. For the same reason a new request does not queue
  *   behind a waiter.
@@ -88,6 +88,7 @@ export class LockTable {
   readonly #waits = new Map<bigint, Set<Waiter>>();
   /** Locks and waiters of all inodes. */
   #count = 0;
+  #isDraining = false;
 
   constructor({ onUnlocked, observer, locksPerInodeMax, locksMax }: LockTableOptions) {
     this.#onUnlocked = onUnlocked;
@@ -99,6 +100,19 @@ export class LockTable {
   /** Locks held and requests that wait. */
   get size(): number {
     return this.#count;
+  }
+
+  get isHeldForWriting(): boolean {
+    for (const { request } of this.held()) if (request.type === "write") return true;
+    return false;
+  }
+
+  /**
+   * From now on an inode that nobody has locked stays so: who asks finds it locked, who waits goes on waiting. Who
+   * has a lock may set others, to finish what it is doing. There is no way back: the mount is about to go.
+   */
+  drain(): void {
+    this.#isDraining = true;
   }
 
   hasLocks(ino: number): boolean {
@@ -134,6 +148,7 @@ export class LockTable {
     if (known === undefined && wanted.type === "unlock") return 0;
     const inode = known ?? newInode(ino);
     const wasLocked = isLocked(inode);
+    if (this.#isDraining && !wasLocked && wanted.type !== "unlock") return EAGAIN;
 
     if (wanted.flavor === "flock" && wanted.type !== "unlock") this.#dropToConvert(inode, wanted);
     let result: 0 | Errno = EAGAIN;
@@ -161,7 +176,7 @@ export class LockTable {
     if (result !== EAGAIN) return result;
     const wanted = normalized(request);
     // Something is in the way, so the inode is known.
-    const inode = this.#inodes.get(ino);
+    const inode = this.#inodes.get(ino) ?? (this.#isDraining ? newInode(ino) : undefined);
     assert(inode !== undefined, "a lock that is in the way is in the table");
     if (wanted.flavor === "posix" && this.#wouldDeadlock(ino, wanted)) return EDEADLK;
     if (signal.aborted) return EINTR;
@@ -179,6 +194,7 @@ export class LockTable {
         },
       };
       signal.addEventListener("abort", interrupted, { once: true });
+      this.#inodes.set(ino, inode);
       this.#add(inode, waiter);
     });
   }
@@ -236,7 +252,8 @@ export class LockTable {
       inode.flock.check();
       for (const waiter of inode.waiters) {
         const { request } = waiter;
-        assert(!inode[request.flavor].isFree(request), "a waiter has a lock in its way");
+        const isFree = inode[request.flavor].isFree(request);
+        assert(!isFree || this.#isDraining, "a waiter has a lock in its way");
         if (request.flavor === "flock") continue;
         waits++;
         assert(this.#waits.get(request.owner)?.has(waiter), "every wait is known by its owner");
@@ -295,6 +312,7 @@ export class LockTable {
     while (again) {
       again = false;
       for (const waiter of inode.waiters) {
+        if (this.#isDraining && !isLocked(inode)) return;
         if (!inode[waiter.request.flavor].isFree(waiter.request)) continue;
         // It leaves its place first, which is room for the lock.
         this.#remove(inode, waiter, undefined);
