@@ -5,11 +5,12 @@
 import { closeSync, cpSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Test } from "tap";
 import t from "tap";
 import { CONTROL_INO } from "../fs/files/control.ts";
 import { StoreError } from "../fs/store/errors.ts";
-import { entryOut } from "../fs/kernel/abi.ts";
-import { handleOf, text, u32, u64 } from "./kernel-requests.ts";
+import { entryOut, FUSE_WRITE_KILL_SUIDGID } from "../fs/kernel/abi.ts";
+import { handleOf, text, tick, u32, u64 } from "./kernel-requests.ts";
 import type { Body, OpcodeName } from "./takeover-life.ts";
 import { create, creating, Killed, Life, writing } from "./takeover-life.ts";
 
@@ -197,6 +198,84 @@ const cases: Record<string, Case> = {
     answer: { ok: true, delivered: 1, pending: 1 },
   },
 };
+
+/** The store of a process that dies now, and goes on in another one. */
+interface Lives {
+  readonly first: Life;
+  readonly next: (from: number) => Promise<Life>;
+}
+
+async function livesOf(t: Test): Promise<Lives> {
+  const directory = mkdtempSync(join(tmpdir(), "onespool-once-"));
+  const files = [0, 1].map((k) => openSync(join(directory, `j${k}`), "w+"));
+  const pair = files as unknown as readonly [number, number];
+  const all: Life[] = [];
+  t.teardown(async () => {
+    for (const { spool } of all) await spool.close();
+    for (const file of files) closeSync(file);
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const begin = async (): Promise<Life> => {
+    all.push(await Life.begin(join(directory, `${all.length}`), pair));
+    return all.at(-1)!;
+  };
+  const next = (from: number): Promise<Life> => {
+    all[from]!.isDying = true;
+    all[from]!.spool.store.observer = undefined;
+    cpSync(join(directory, `${from}`), join(directory, `${from + 1}`), { recursive: true });
+    return begin();
+  };
+  return { first: await begin(), next };
+}
+
+t.test(
+  "a hint whose reply nobody has read is not done again by the second successor",
+  async (t) => {
+    const { first, next } = await livesOf(t);
+    const handle = handleOf(first.ask("OPEN", CONTROL_INO, [u32(O_RDWR), u32(0)]));
+    const reading = [u64(handle), u64(0), u32(1000), u32(0), u64(0), u32(0), u32(0)];
+    const read = async (life: Life, unique: bigint): Promise<unknown> =>
+      JSON.parse((await life.askSoon("READ", CONTROL_INO, reading, unique)).body.toString());
+    const asking = (line: object, body = ""): Body =>
+      writing(handle, `${JSON.stringify({ ...line, bodyBytes: body.length })}\n${body}`, 0);
+    await first.askSoon("WRITE", CONTROL_INO, asking({ op: "write" }, "unit"), 1000n);
+    t.same(await read(first, 1002n), { ok: true, units: ["1"] });
+    await first.askSoon("WRITE", CONTROL_INO, asking({ op: "forget", units: ["1"] }), 1004n);
+    await first.askSoon("WRITE", CONTROL_INO, asking({ op: "write" }, "other"), 1006n);
+    for (let turn = 0; turn < 100; turn++) await tick();
+    const second = await next(0);
+    for (let turn = 0; turn < 100; turn++) await tick();
+    second.spool.store.observer = undefined;
+    const third = await next(1);
+    t.same(await read(third, 1008n), { ok: true, forgotten: 1 });
+    t.same(await read(third, 1010n), { ok: true, units: ["2"] });
+  },
+);
+
+t.test("an append whose set-user-id bits were still to go takes them away", async (t) => {
+  const { first, next } = await livesOf(t);
+  const { ino, handle } = create(first, "a", "one ");
+  const { store } = first.spool;
+  store.commit([{ type: "attributes", ino, mode: S_IFREG | 0o4755 }]);
+  const body = writing(handle, "two", O_APPEND);
+  const killing = [...body.slice(0, 3), u32(FUSE_WRITE_KILL_SUIDGID), ...body.slice(4)];
+  const { observer } = store;
+  let commits = 0;
+  store.observer = {
+    committing: (changes, end) => {
+      if (++commits === 2) throw new StoreError("STORE_FULL", "killed");
+      observer?.committing(changes, end);
+    },
+    refused: () => undefined,
+  };
+  await first.loseReplyTo("WRITE", ino, killing, 1000n);
+  t.equal(commits, 2);
+  const second = await next(0);
+  const reply = await second.askSoon("WRITE", ino, killing, 1000n + again);
+  t.equal(reply.error, 0);
+  t.equal(content(second, "a"), "one two");
+  t.equal(second.spool.store.inode(ino)?.mode, S_IFREG | 0o755);
+});
 
 for (const [what, { prepare, state, wanted, answer }] of Object.entries(cases)) {
   for (const when of ["before its commit", "before its reply"] as const) {

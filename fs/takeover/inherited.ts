@@ -141,6 +141,9 @@ export function readInherited(records: readonly JournalRecord[]): Inherited {
       case "read":
         if (session !== undefined) readBy(session, numbers, bytes);
         break;
+      case "reply":
+        session?.replies.set(n, record["answer"] as Readonly<Record<string, unknown>>);
+        break;
       case "tokens":
       case "forget":
         if (session !== undefined) changeTokens(session, record);

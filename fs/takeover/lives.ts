@@ -78,7 +78,6 @@ export class Lives {
     if (this.#kept !== undefined) args.push(kept);
     if (this.#isSuccessor) args.push(successor);
     if (this.#isSuccessor && this.#stuckPid !== 0) args.push(`${this.#stuckPid}`);
-    this.#stuckPid = 0;
     return spawn(process.execPath, args, {
       // A terminal's interrupt is for this process, which passes it on.
       detached: true,
@@ -92,6 +91,8 @@ export class Lives {
 
   ready({ device }: Started): void {
     this.#device = device;
+    // The locks that are there now are its own.
+    this.#stuckPid = 0;
   }
 
   /** It is dead and not gone: its successor must not wait for its locks. */
@@ -147,6 +148,7 @@ export class Lives {
     this.#kept?.close();
     this.#kept = undefined;
     this.#device = undefined;
+    this.#stuckPid = 0;
     this.#isSuccessor = false;
   }
 }

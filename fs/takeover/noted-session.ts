@@ -68,6 +68,10 @@ export function notedSession(inherited: InheritedSession): NotedSession {
   session.lastWrite = inherited.lastWrite;
   session.lastTaken = writes.get(inherited.lastWrite) ?? 0;
   for (const [index, intent] of inherited.intents) session.intents.set(index, intent);
+  // Its units are what they are by now: only the answer is still needed.
+  for (const [n, answer] of inherited.replies) {
+    session.done.set(n, { text: { t: "reply", h: handle, n, answer }, bytes: undefined });
+  }
   const { lastRead, reply, bytesRead } = inherited;
   if (reply !== undefined) {
     session.reply = reply;

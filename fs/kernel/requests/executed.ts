@@ -7,7 +7,16 @@ import { EIO, isErrno } from "../../../base/errno.ts";
 import type { Errno } from "../../../base/errno.ts";
 import type { Attributes } from "../../attributes.ts";
 import { O_DSYNC, O_TRUNC } from "../../files/open-flags.ts";
-import { createIn, linkIn, mkdirIn, mknodIn, opcode, writeIn, writeOut } from "../abi.ts";
+import {
+  createIn,
+  FUSE_WRITE_KILL_SUIDGID,
+  linkIn,
+  mkdirIn,
+  mknodIn,
+  opcode,
+  writeIn,
+  writeOut,
+} from "../abi.ts";
 import { whenDone } from "../outcome.ts";
 import type { Handler, Outcome } from "../outcome.ts";
 import type { Reply } from "../reply.ts";
@@ -19,9 +28,12 @@ import { encodeCreated, encodeEntry, encodeLinked } from "./names.ts";
 const append: Handler = (session, request, reply) => {
   const ino = request.node;
   const length = request.u32(writeIn.size);
+  const isKilling = (request.u32(writeIn.write_flags) & FUSE_WRITE_KILL_SUIDGID) !== 0;
   const isSync = (request.u32(writeIn.flags) & O_DSYNC) !== 0;
   return whenDone(isSync ? session.operations.sync(ino) : 0, (result) => {
     if (isErrno(result)) return result;
+    // A commit of its own, which the earlier process may not have come to.
+    if (isKilling) session.killPrivileges(ino);
     session.changedBehindKernel(ino, 0);
     reply.clear(0, writeOut.sizeof);
     reply.u32(writeOut.size, length);
