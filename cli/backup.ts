@@ -4,10 +4,11 @@ import { realpath } from "node:fs/promises";
 import { Command, InvalidArgumentError } from "commander";
 import type { BackupReport } from "../fs/backup/backup.ts";
 import { about, CommandFailure, EXIT_ERRORS_LEFT } from "./failure.ts";
-import { contains, isOnespool, mountOf, readMounts } from "./mountinfo.ts";
+import { resolveOutsideSpools } from "./mount-places.ts";
+import { contains } from "./mountinfo.ts";
 import { bytes, grouped } from "./numbers.ts";
-import { resolveNew } from "./paths.ts";
 import { Progress } from "./progress.ts";
+import { printReport } from "./report.ts";
 
 const help = `
 STORE may be in use. DIR keeps the backups of one store: the first one copies everything, each
@@ -41,15 +42,11 @@ async function backup(
   options: { keep?: number; json?: boolean },
 ): Promise<void> {
   const store = await about(given, () => realpath(given));
-  const place = await about(givenPlace, () => resolveNew(givenPlace));
+  const place = await resolveOutsideSpools(givenPlace);
   if (contains(store, place) || contains(place, store)) {
     throw new CommandFailure(
       `${givenPlace}: a store and its backups may not be in each other; give a directory elsewhere, best on another disk`,
     );
-  }
-  const entry = mountOf(readMounts(), place);
-  if (entry !== undefined && isOnespool(entry)) {
-    throw new CommandFailure(`${givenPlace}: is in a spool; give a directory elsewhere`);
   }
   await about(given, () => {
     if (!statSync(store).isDirectory()) {
@@ -64,9 +61,7 @@ async function backup(
       onProgress: (done, all) => progress.show(`backup: segment ${done + 1} of ${all}`),
     }),
   ).finally(() => progress.clear());
-  process.stdout.write(
-    options.json === true ? `${JSON.stringify(report, undefined, 2)}\n` : asText(place, report),
-  );
+  printReport(options.json, report, () => asText(place, report));
   if (report.damage.length > 0) process.exitCode = EXIT_ERRORS_LEFT;
 }
 

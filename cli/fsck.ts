@@ -8,6 +8,7 @@ import { about, CommandFailure, EXIT_ERRORS_LEFT } from "./failure.ts";
 import { bytes, grouped } from "./numbers.ts";
 import { resolveNew } from "./paths.ts";
 import { Progress } from "./progress.ts";
+import { printReport } from "./report.ts";
 
 const help = `
 Checks every checksum and counts every reference again; the store must not be mounted.
@@ -51,9 +52,7 @@ async function salvageInto(given: string, givenTarget: string, json: boolean): P
       onProgress: (stage, part) => progress.show(`${stage}: ${Math.floor(part * 100)} %`),
     }),
   ).finally(() => progress.clear());
-  process.stdout.write(
-    json ? `${JSON.stringify(report, undefined, 2)}\n` : salvageText(target, report),
-  );
+  printReport(json, report, () => salvageText(target, report));
 }
 
 function salvageText(target: string, { damage, files, found, passedOver }: SalvageReport): string {
@@ -87,9 +86,7 @@ async function fsck(
       onProgress: (stage, part) => progress.show(`${stage}: ${Math.floor(part * 100)} %`),
     }),
   ).finally(() => progress.clear());
-  process.stdout.write(
-    options.json === true ? `${JSON.stringify(report, undefined, 2)}\n` : asText(given, report),
-  );
+  printReport(options.json, report, () => asText(given, report));
   if (!report.clean) process.exitCode = EXIT_ERRORS_LEFT;
 }
 

@@ -51,3 +51,16 @@ export async function prepareStore(given: string, mountpoint: string): Promise<s
     return realpath(path);
   });
 }
+
+/**
+ * A place for something new that is not served by a spool: it would be written through a mount, and be gone with it.
+ * Only its first directories need exist.
+ */
+export async function resolveOutsideSpools(given: string): Promise<string> {
+  const path = await about(given, () => resolveNew(given));
+  const entry = mountOf(readMounts(), path);
+  if (entry !== undefined && isOnespool(entry)) {
+    throw new CommandFailure(`${given}: is in a spool; give a directory elsewhere`);
+  }
+  return path;
+}

@@ -9,6 +9,7 @@ import { bytes, grouped } from "./numbers.ts";
 import { readMountpoint } from "./paths.ts";
 import { Progress } from "./progress.ts";
 import { findPlace, withHints } from "./spool-paths.ts";
+import { printReport } from "./report.ts";
 
 const help = `
 PATH is the directory of a store or a mount point. A store that is in use is asked through
@@ -114,9 +115,7 @@ async function perform(given: string, action: Action): Promise<ReclaimStatus> {
 async function reclaim(given: string, flags: Flags): Promise<void> {
   const action = actionOf(flags);
   const found = await perform(given, action);
-  process.stdout.write(
-    flags.json === true ? `${JSON.stringify(found, undefined, 2)}\n` : asText(found),
-  );
+  printReport(flags.json, found, () => asText(found));
   if (action === "now" && found.failure !== undefined) process.exitCode = EXIT_FAILED;
 }
 

@@ -1,12 +1,13 @@
 /** `onespool restore`: a new store from a backup. */
 import { realpath } from "node:fs/promises";
 import { Command, InvalidArgumentError } from "commander";
+import type { Manifest } from "../fs/backup/manifest.ts";
 import type { RestoreReport } from "../fs/backup/restore.ts";
-import { about, CommandFailure, EXIT_ERRORS_LEFT, UsageFailure } from "./failure.ts";
+import { about, EXIT_ERRORS_LEFT, UsageFailure } from "./failure.ts";
 import { bytes, grouped } from "./numbers.ts";
-import { isOnespool, mountOf, readMounts } from "./mountinfo.ts";
-import { resolveNew } from "./paths.ts";
+import { resolveOutsideSpools } from "./mount-places.ts";
 import { Progress } from "./progress.ts";
+import { printReport } from "./report.ts";
 
 const help = `
 STORE is a new or an empty directory. Every byte is compared with its checksum. Then the index
@@ -24,18 +25,14 @@ interface Options {
 async function list(place: string, json: boolean): Promise<void> {
   const { listBackups } = await import("../fs/backup/restore.ts");
   const found = listBackups(place);
-  if (json) {
-    process.stdout.write(`${JSON.stringify(found, undefined, 2)}\n`);
-    return;
-  }
-  for (const { number, began, ended, segments } of found) {
-    let length = 0;
-    for (const copy of segments) length += copy.length;
-    const damaged = segments.some((copy) => copy.damaged) ? "; of a damaged store" : "";
-    process.stdout.write(
-      `${number}  began ${began}  ended ${ended}  ${grouped(segments.length)} segments, ${bytes(length)}${damaged}\n`,
-    );
-  }
+  printReport(json, found, () => found.map(asLine).join(""));
+}
+
+function asLine({ number, began, ended, segments }: Manifest): string {
+  let length = 0;
+  for (const copy of segments) length += copy.length;
+  const damaged = segments.some((copy) => copy.damaged) ? "; of a damaged store" : "";
+  return `${number}  began ${began}  ended ${ended}  ${grouped(segments.length)} segments, ${bytes(length)}${damaged}\n`;
 }
 
 async function makeIndex(store: string, progress: Progress): Promise<void> {
@@ -68,14 +65,7 @@ async function restore(
   } else if (given === undefined) {
     throw new UsageFailure("restore into which directory? (--list and --check need none)");
   }
-  let store: string | undefined;
-  if (given !== undefined) {
-    store = await about(given, () => resolveNew(given));
-    const entry = mountOf(readMounts(), store);
-    if (entry !== undefined && isOnespool(entry)) {
-      throw new CommandFailure(`${given}: is in a spool; give a directory elsewhere`);
-    }
-  }
+  const store = given === undefined ? undefined : await resolveOutsideSpools(given);
   const progress = new Progress();
   const run = await import("../fs/backup/restore.ts");
   const report = await about(givenPlace, async () => {
@@ -90,9 +80,7 @@ async function restore(
     }
     return done;
   }).finally(() => progress.clear());
-  process.stdout.write(
-    options.json === true ? `${JSON.stringify(report, undefined, 2)}\n` : asText(report, store),
-  );
+  printReport(options.json, report, () => asText(report, store));
   if (report.damagedSegments.length > 0) process.exitCode = EXIT_ERRORS_LEFT;
 }
 

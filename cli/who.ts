@@ -4,6 +4,7 @@ import type { ClientPiece } from "../fs/hints/client.ts";
 import { CommandFailure } from "./failure.ts";
 import { bytes, grouped } from "./numbers.ts";
 import { findPlace, withHints } from "./spool-paths.ts";
+import { printReport } from "./report.ts";
 
 const help = `
 FILE is in a mounted spool. "others" counts the other places that have the same bytes: in other
@@ -35,9 +36,7 @@ async function who(file: string, options: { json?: boolean }): Promise<void> {
   if (place === undefined) throw new CommandFailure(`${file}: is in no mounted spool`);
   if (place.path === "") throw new CommandFailure(`${file}: is a directory`);
   const pieces = await withHints(place.mountpoint, (client) => client.who(place.path));
-  process.stdout.write(
-    options.json === true ? `${JSON.stringify(pieces, undefined, 2)}\n` : asText(pieces),
-  );
+  printReport(options.json, pieces, () => asText(pieces));
 }
 
 export function whoCommand(): Command {

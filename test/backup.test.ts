@@ -2,7 +2,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import * as fs from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import t from "tap";
@@ -10,52 +9,47 @@ import { backup } from "../fs/backup/backup.ts";
 import { listBackups, restore } from "../fs/backup/restore.ts";
 import { checkStore } from "../fs/store/check.ts";
 import { encodeSegmentHeader, SEGMENT_HEADER_LENGTH } from "../fs/store/format.ts";
-import { segmentNumber, segmentPath } from "../fs/store/paths.ts";
-import { Store } from "../fs/store/store.ts";
+import { segmentPath } from "../fs/store/paths.ts";
 import { command, onespool } from "./cli-process.ts";
 import { contentsOf, randomFrom, readStore, spoil, spoilSegment, StoreLoad } from "./store-load.ts";
+import { differing, segmentsOf, StoredMail } from "./system/stored-mail.ts";
 
 const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
 t.setTimeout(180_000);
 t.comment(`seed ${seed}: SEED=${seed} node dist/test/backup.test.js repeats this run`);
 
-const segmentLength = 32 * 1024;
-
-interface Place {
-  readonly directory: string;
+interface Made {
+  readonly mail: StoredMail;
   readonly store: string;
+  /** Where its backups are. */
   readonly place: string;
 }
 
-function scratch(test: Pick<typeof t, "teardown">): Place {
-  const directory = fs.mkdtempSync(join(tmpdir(), "onespool-backup-"));
-  test.teardown(() => fs.rmSync(directory, { recursive: true, force: true }));
-  return { directory, store: join(directory, "store"), place: join(directory, "backups") };
-}
-
-async function makeStore(store: string, load: StoreLoad, steps: number): Promise<void> {
-  const opened = await Store.open(store, { create: true, segmentLength });
-  load.run(opened, steps);
-  await opened.close();
+async function make(
+  test: Pick<typeof t, "teardown">,
+  load: StoreLoad,
+  steps: number,
+): Promise<Made> {
+  const mail = new StoredMail(test, load);
+  if (steps > 0) await mail.add(steps);
+  return { mail, store: mail.store, place: mail.path("backups") };
 }
 
 t.test("a restored store holds what the store held, and is sound", async (t) => {
-  const { directory, store, place } = scratch(t);
-  const load = new StoreLoad(seed);
-  await makeStore(store, load, 200);
+  const { mail, store, place } = await make(t, new StoreLoad(seed), 200);
   const report = await backup(store, place);
   t.same(report.damage, []);
   t.equal(report.copiedSegments, report.segments);
-  const restored = join(directory, "restored");
+  const restored = mail.path("restored");
   await restore(place, restored);
-  t.same(await readStore(restored), load.model);
+  t.same(await readStore(restored), mail.model);
   t.match(await checkStore(restored), { clean: true, problems: [] });
 });
 
 t.test("a backup of a store in use is the store at a moment since the backup began", async (t) => {
-  const { directory, store, place } = scratch(t);
-  const load = new StoreLoad(seed + 1);
-  const opened = await Store.open(store, { create: true, segmentLength });
+  const { mail, store, place } = await make(t, new StoreLoad(seed + 1), 0);
+  const { load } = mail;
+  const opened = await mail.open();
   load.run(opened, 100);
   const began = new Map(load.model);
   const moments = [began];
@@ -67,26 +61,21 @@ t.test("a backup of a store in use is the store at a moment since the backup beg
     await sleep(0);
   }
   await running;
-  const restored = join(directory, "restored");
+  const restored = mail.path("restored");
   await restore(place, restored);
   const found = await readStore(restored);
-  const moment = moments.findIndex((model) => isSame(model, found));
+  const moment = moments.findIndex((model) => differing(model, found).length === 0);
   t.not(moment, -1, `one of ${moments.length} moments`);
   await opened.close();
 });
 
-function isSame(a: Map<string, Buffer>, b: Map<string, Buffer>): boolean {
-  return a.size === b.size && [...a].every(([name, bytes]) => b.get(name)?.equals(bytes) === true);
-}
-
 t.test("a further backup copies what is new, and every backup can be restored", async (t) => {
-  const { directory, store, place } = scratch(t);
-  const load = new StoreLoad(seed + 2);
+  const { mail, store, place } = await make(t, new StoreLoad(seed + 2), 0);
   const models: Map<string, Buffer>[] = [];
   for (let k = 0; k < 4; k++) {
-    await makeStore(store, load, 60);
-    models.push(new Map(load.model));
-    const segments = fs.readdirSync(join(store, "log")).length;
+    await mail.add(60);
+    models.push(new Map(mail.model));
+    const segments = segmentsOf(store).length;
     const report = await backup(store, place);
     t.equal(report.number, k + 1);
     t.equal(report.segments, segments);
@@ -95,7 +84,7 @@ t.test("a further backup copies what is new, and every backup can be restored", 
   const again = await backup(store, place);
   t.equal(again.copiedBytes, 0, "nothing is new");
   for (const [k, model] of models.entries()) {
-    const restored = join(directory, `restored-${k}`);
+    const restored = mail.path(`restored-${k}`);
     await restore(place, restored, { number: k + 1 });
     t.same(await readStore(restored), model, `backup ${k + 1}`);
   }
@@ -116,14 +105,13 @@ t.test("a further backup copies what is new, and every backup can be restored", 
 });
 
 t.test("a copy or a manifest that was changed is not restored", async (t) => {
-  const { directory, store, place } = scratch(t);
-  await makeStore(store, new StoreLoad(seed + 3), 60);
+  const { mail, store, place } = await make(t, new StoreLoad(seed + 3), 60);
   await backup(store, place);
   const segments = join(place, "segments");
   const [name] = fs.readdirSync(segments) as [string];
   const at = Math.floor(fs.statSync(join(segments, name)).size / 2);
   const before = spoil(join(segments, name), at);
-  const restored = join(directory, "restored");
+  const restored = mail.path("restored");
   await t.rejects(restore(place, undefined), { code: "BACKUP_DAMAGED" });
   await t.rejects(restore(place, restored), { code: "BACKUP_DAMAGED" });
   t.match(await onespool("fsck", restored), { code: 1, stderr: /is not a store/ });
@@ -147,10 +135,8 @@ t.test("a copy or a manifest that was changed is not restored", async (t) => {
 t.test(
   "damage in the store is copied as it is, told, and never replaces a whole copy",
   async (t) => {
-    const { store, place } = scratch(t);
-    const load = new StoreLoad(seed + 4);
-    await makeStore(store, load, 60);
-    const at = fs.statSync(join(store, "log", "00000002.seg")).size - 100;
+    const { store, place } = await make(t, new StoreLoad(seed + 4), 60);
+    const at = fs.statSync(segmentPath(store, 2)).size - 100;
     const before = spoilSegment(store, 2, at);
     const first = await backup(store, place);
     t.match(first.damage, [{ segment: 2 }]);
@@ -160,7 +146,7 @@ t.test(
     });
     t.equal(listBackups(place).length, 2);
     t.match(await onespool("restore", place, "--check"), { code: 4, stdout: /segments 2;/ });
-    spoil(join(store, "log", "00000002.seg"), at, before);
+    spoil(segmentPath(store, 2), at, before);
     t.match(await backup(store, place), { damage: [], copiedSegments: 1 });
     spoilSegment(store, 2, at);
     t.match((await backup(store, place)).damage, [{ segment: 2 }]);
@@ -169,18 +155,16 @@ t.test(
 );
 
 t.test("a directory of another store, of something else, or in the store is refused", async (t) => {
-  const { directory, store, place } = scratch(t);
-  await makeStore(store, new StoreLoad(seed + 5), 30);
+  const { mail, store, place } = await make(t, new StoreLoad(seed + 5), 30);
   await backup(store, place);
-  const other = join(directory, "other");
-  await makeStore(other, new StoreLoad(seed + 6), 30);
+  const { store: other } = await make(t, new StoreLoad(seed + 6), 30);
   await t.rejects(backup(other, place), { code: "BACKUP_PLACE", message: /another store/ });
-  await t.rejects(backup(other, directory), { code: "BACKUP_PLACE", message: /is not empty/ });
+  await t.rejects(backup(other, mail.directory), { code: "BACKUP_PLACE", message: /is not empty/ });
   t.match(await onespool("backup", store, join(store, "x")), { code: 1, stderr: /in each other/ });
   t.match(await onespool("backup", place, other), { code: 1, stderr: /is not a store/ });
   t.match(await onespool("backup", store, place, "--keep", "0"), { code: 2, stderr: /1 or more/ });
   t.match(await onespool("restore", place, store), { code: 1, stderr: /is not empty/ });
-  t.match(await onespool("restore", store, join(directory, "y")), {
+  t.match(await onespool("restore", store, mail.path("y")), {
     code: 1,
     stderr: /no backups/,
   });
@@ -188,10 +172,9 @@ t.test("a directory of another store, of something else, or in the store is refu
     code: 1,
     stderr: /has no backup 7/,
   });
-  const clone = join(directory, "clone");
-  fs.cpSync(store, clone, { recursive: true });
+  const clone = mail.copy("clone");
   for (const one of [store, clone]) {
-    const opened = await Store.open(one, { segmentLength });
+    const opened = await mail.open(one);
     for (let k = 0; k < 40; k++) {
       opened.writeUnit([Buffer.alloc(4000, `${one}${k}`)]);
       opened.flush();
@@ -203,18 +186,16 @@ t.test("a directory of another store, of something else, or in the store is refu
 });
 
 t.test("a restored store is backed up to a directory of its own", async (t) => {
-  const { directory, store, place } = scratch(t);
-  await makeStore(store, new StoreLoad(seed + 9), 30);
+  const { mail, store, place } = await make(t, new StoreLoad(seed + 9), 30);
   await backup(store, place);
-  const restored = join(directory, "restored");
+  const restored = mail.path("restored");
   t.match(await onespool("restore", place, restored), { code: 0, stdout: /restored to/ });
   await t.rejects(backup(restored, place), { code: "BACKUP_PLACE" });
-  t.match(await onespool("backup", restored, join(directory, "more")), { code: 0 });
+  t.match(await onespool("backup", restored, mail.path("more")), { code: 0 });
 });
 
 t.test("one process at a time writes into a directory", async (t) => {
-  const { store, place } = scratch(t);
-  await makeStore(store, new StoreLoad(seed + 10), 200);
+  const { store, place } = await make(t, new StoreLoad(seed + 10), 200);
   const [first, second] = await Promise.allSettled([backup(store, place), backup(store, place)]);
   t.equal(first.status, "fulfilled");
   t.match(second, { status: "rejected", reason: { code: "BACKUP_BUSY" } });
@@ -223,14 +204,12 @@ t.test("one process at a time writes into a directory", async (t) => {
 t.test(
   "a backup that is killed leaves the earlier one whole, and the next one goes on",
   async (t) => {
-    const { store, place } = scratch(t);
+    const { mail, store, place } = await make(t, new StoreLoad(seed + 12, 40), 50);
     const random = randomFrom(seed + 11);
-    const load = new StoreLoad(seed + 12, 40);
-    await makeStore(store, load, 50);
     await backup(store, place);
     const rounds = process.env["ONESPOOL_LONG"] === "1" ? 60 : 8;
     for (let round = 0; round < rounds; round++) {
-      await makeStore(store, load, 150);
+      await mail.add(150);
       const child = spawn(process.execPath, [command, "backup", store, place], { stdio: "ignore" });
       const ended = once(child, "exit");
       const before = listBackups(place).length;
@@ -250,31 +229,26 @@ t.test(
     t.notOk(fs.readdirSync(join(place, "segments")).some((name) => name.endsWith(".tmp")));
     const restored = `${store}-restored`;
     await restore(place, restored);
-    t.same(await readStore(restored), load.model);
+    t.same(await readStore(restored), mail.model);
   },
 );
 
 t.test("the identity stays when the store is opened and backed up again", async (t) => {
-  const { store, place } = scratch(t);
-  const load = new StoreLoad(seed + 13);
-  await makeStore(store, load, 20);
+  const { mail, store, place } = await make(t, new StoreLoad(seed + 13), 20);
   await backup(store, place);
   const identity = fs.readFileSync(join(store, "identity"), "latin1");
-  const opened = await Store.open(store, { segmentLength });
-  load.run(opened, 20);
+  const opened = await mail.open();
+  mail.load.run(opened, 20);
   await opened.checkpoint();
-  t.same(await contentsOf(opened), load.model);
+  t.same(await contentsOf(opened), mail.model);
   await backup(store, place);
   await opened.close();
   t.equal(fs.readFileSync(join(store, "identity"), "latin1"), identity);
 });
 
 t.test("a segment whose end has moved and is not cut yet is copied as it will be", async (t) => {
-  const { directory, store, place } = scratch(t);
-  const load = new StoreLoad(seed + 9);
-  await makeStore(store, load, 200);
-  const numbers = fs.readdirSync(join(store, "log")).flatMap((name) => segmentNumber(name) ?? []);
-  const last = Math.max(...numbers);
+  const { mail, store, place } = await make(t, new StoreLoad(seed + 9), 200);
+  const last = segmentsOf(store).at(-1) as number;
   const [ended, header] = [segmentPath(store, last - 1), segmentPath(store, last)];
   const { size } = fs.statSync(ended);
   const fd = fs.openSync(header, "r+");
@@ -288,7 +262,7 @@ t.test("a segment whose end has moved and is not cut yet is copied as it will be
   t.equal((await backup(store, place)).copiedSegments, 0, "nothing is new before it is cut");
   fs.truncateSync(ended, size);
   t.equal((await backup(store, place)).copiedSegments, 0, "nor afterwards");
-  const restored = join(directory, "restored");
+  const restored = mail.path("restored");
   await restore(place, restored);
-  t.same(await readStore(restored), load.model);
+  t.same(await readStore(restored), mail.model);
 });

@@ -3,14 +3,21 @@
  * touches, and everything else can be read.
  */
 import * as fs from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 import type { CheckReport } from "../fs/store/check.ts";
 import { checkStore } from "../fs/store/check.ts";
+import { segmentPath } from "../fs/store/paths.ts";
 import { Store } from "../fs/store/store.ts";
 import { onespool } from "./cli-process.ts";
-import { contentsOf, randomFrom, readStore, spoil, StoreLoad } from "./store-load.ts";
+import { contentsOf, randomFrom, readStore, spoil, spoilSegment } from "./store-load.ts";
+import {
+  differing,
+  removeIndex,
+  segmentPathsOf,
+  segmentsOf,
+  StoredMail,
+} from "./system/stored-mail.ts";
 
 const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
 t.setTimeout(240_000);
@@ -19,29 +26,8 @@ t.comment(`seed ${seed}: SEED=${seed} node dist/test/damage.test.js repeats this
 const long = process.env["ONESPOOL_LONG"] === "1";
 const segmentLength = 64 * 1024;
 
-interface Sound {
-  readonly directory: string;
-  readonly store: string;
-  readonly load: StoreLoad;
-}
-
-async function makeSound(test: Pick<typeof t, "teardown">, steps: number): Promise<Sound> {
-  const directory = fs.mkdtempSync(join(tmpdir(), "onespool-damage-"));
-  test.teardown(() => fs.rmSync(directory, { recursive: true, force: true }));
-  const store = join(directory, "store");
-  const load = new StoreLoad(seed);
-  const opened = await Store.open(store, { create: true, segmentLength });
-  load.run(opened, steps);
-  await opened.close();
-  return { directory, store, load };
-}
-
-function copy({ directory, store }: Sound, name: string): string {
-  const to = join(directory, name);
-  fs.rmSync(to, { recursive: true, force: true });
-  fs.cpSync(store, to, { recursive: true });
-  return to;
-}
+const makeSound = (test: Pick<typeof t, "teardown">, steps: number): Promise<StoredMail> =>
+  StoredMail.make(test, seed, steps, segmentLength);
 
 /** The bytes of each file that the report calls lost. */
 function lostOf(report: CheckReport): Map<string, Set<number>> {
@@ -101,24 +87,23 @@ async function checkReadable(
 t.test("any byte of any segment", async (t) => {
   const sound = await makeSound(t, 160);
   const random = randomFrom(seed + 1);
-  const segments = fs.readdirSync(join(sound.store, "log"));
+  const segments = segmentsOf(sound.store);
   t.ok(segments.length > 3);
   const rounds = long ? 600 : 60;
   let withLoss = 0;
   for (let round = 0; round < rounds; round++) {
-    const store = copy(sound, "spoilt");
-    const name = segments[Math.floor(random() * segments.length)] as string;
-    const path = join(store, "log", name);
+    const store = sound.copy("spoilt");
+    const damaged = segments[Math.floor(random() * segments.length)] as number;
+    const path = segmentPath(store, damaged);
     const { size } = fs.statSync(path);
     // Every byte of the header has its turn, the rest at random.
     const at = round < 33 ? round : Math.floor(random() * size);
     const before = fs.readFileSync(path)[at];
     spoil(path, at, round % 3 === 0 && before !== 0 ? 0 : undefined);
     const report = await checkStore(store);
-    const where = `${name} at ${at}`;
+    const where = `segment ${damaged} at ${at}`;
     const found = report.damage.filter(
-      ({ segment, offset, length }) =>
-        segment === Number.parseInt(name, 10) && offset <= at && offset + length > at,
+      ({ segment, offset, length }) => segment === damaged && offset <= at && offset + length > at,
     );
     if (report.clean || found.length !== 1 || report.damage.length !== 1) {
       t.fail(`${where}: ${JSON.stringify(report.problems)}`);
@@ -126,7 +111,7 @@ t.test("any byte of any segment", async (t) => {
     if (report.problemCount !== 1) t.fail(`${where}: ${report.problems.join("\n")}`);
     const lost = lostOf(report);
     if ([...lost.values()].some(({ size: count }) => count > 0)) withLoss++;
-    await checkReadable(t, store, sound.load.model, lost);
+    await checkReadable(t, store, sound.model, lost);
   }
   t.ok(withLoss > 0, `${withLoss} of ${rounds} bytes were in mail`);
 });
@@ -135,20 +120,20 @@ t.test("many bytes at once, and a missing segment", async (t) => {
   const sound = await makeSound(t, 160);
   const random = randomFrom(seed + 2);
   for (let round = 0; round < (long ? 40 : 5); round++) {
-    const store = copy(sound, "spoilt");
-    const segments = fs.readdirSync(join(store, "log"));
+    const store = sound.copy("spoilt");
+    const segments = segmentPathsOf(store);
     for (let count = 0; count < 12; count++) {
-      const path = join(store, "log", segments[Math.floor(random() * segments.length)] as string);
+      const path = segments[Math.floor(random() * segments.length)] as string;
       const at = Math.floor(random() * fs.statSync(path).size);
       const length = Math.floor(random() * 3000);
       const bytes = fs.readFileSync(path);
       bytes.fill(round % 2 === 0 ? 0 : 0xaa, at, Math.min(at + length, bytes.length));
       fs.writeFileSync(path, bytes);
     }
-    if (round > 1) fs.rmSync(join(store, "log", segments[1] as string));
+    if (round > 1) fs.rmSync(segments[1] as string);
     const report = await checkStore(store);
     t.notOk(report.clean);
-    await checkReadable(t, store, sound.load.model, lostOf(report));
+    await checkReadable(t, store, sound.model, lostOf(report));
   }
 });
 
@@ -164,10 +149,10 @@ t.test("any byte of the index: the next start makes it anew", async (t) => {
     const name = files[round % files.length] as string;
     const at = Math.floor(random() * fs.statSync(join(index, name)).size);
     const value = round % 3 === 0 ? 0 : undefined;
-    const store = copy(sound, "spoilt");
+    const store = sound.copy("spoilt");
     if (spoil(join(store, "index", name), at, value) === value) continue;
-    const again = copy({ ...sound, store }, "again");
-    if (!sameContents(await readStore(store), sound.load.model)) t.fail(`${name} at ${at}`);
+    const again = sound.copy("again", store);
+    if (differing(await readStore(store), sound.model).length > 0) t.fail(`${name} at ${at}`);
     const report = await checkStore(again);
     const problems = JSON.stringify([report.problems, report.indexDamage]);
     if (!report.clean || report.indexDamage.length !== 1 || !report.indexRebuilt) {
@@ -176,25 +161,20 @@ t.test("any byte of the index: the next start makes it anew", async (t) => {
     if (report.indexDamage[0]?.file !== name) t.fail(`${name} at ${at}: ${problems}`);
   }
   for (const name of files) {
-    const store = copy(sound, "spoilt");
+    const store = sound.copy("spoilt");
     fs.rmSync(join(store, "index", name));
-    t.ok(sameContents(await readStore(store), sound.load.model), `without ${name}`);
+    t.same(differing(await readStore(store), sound.model), [], `without ${name}`);
   }
 });
 
-function sameContents(a: ReadonlyMap<string, Buffer>, b: ReadonlyMap<string, Buffer>): boolean {
-  return a.size === b.size && [...a].every(([name, bytes]) => b.get(name)?.equals(bytes) === true);
-}
-
 t.test("a bad record in a sealed segment", async (t) => {
   const sound = await makeSound(t, 120);
-  const { model } = sound.load;
-  const store = copy(sound, "spoilt");
-  const path = join(store, "log", "00000002.seg");
+  const { model } = sound;
+  const store = sound.copy("spoilt");
   // The header of the first frame.
-  spoil(path, 32);
-  const opened = await Store.open(store, { segmentLength });
-  t.ok(sameContents(await contentsOf(opened), model), "a store with its index goes on");
+  spoilSegment(store, 2, 32);
+  const opened = await sound.open(store);
+  t.same(differing(await contentsOf(opened), model), [], "a store with its index goes on");
   sound.load.run(opened, 20);
   await opened.close();
   t.match(await onespool("fsck", store), {
@@ -205,8 +185,8 @@ t.test("a bad record in a sealed segment", async (t) => {
     code: "STORE_DAMAGED",
     message: /segment 2: .* at offset 32/,
   });
-  t.ok(sameContents(await readStore(store), sound.load.model), "the index is there as before");
-  fs.rmSync(join(store, "index"), { recursive: true });
+  t.same(differing(await readStore(store), sound.model), [], "the index is there as before");
+  removeIndex(store);
   await t.rejects(Store.open(store), { code: "STORE_DAMAGED", message: /segment 2: .* offset 32/ });
   t.match(await onespool("fsck", store), {
     code: 4,
@@ -216,9 +196,8 @@ t.test("a bad record in a sealed segment", async (t) => {
 
 t.test("a torn tail of the last segment is no damage", async (t) => {
   const sound = await makeSound(t, 60);
-  const store = copy(sound, "spoilt");
-  const last = fs.readdirSync(join(store, "log")).sort().at(-1) as string;
-  fs.appendFileSync(join(store, "log", last), Buffer.from("half a frame"));
+  const store = sound.copy("spoilt");
+  fs.appendFileSync(segmentPathsOf(store).at(-1) as string, Buffer.from("half a frame"));
   const report = await checkStore(store);
   t.match(report, { clean: true, damage: [], tornBytes: 12 });
 });
