@@ -5,7 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, statfsSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -65,8 +65,9 @@ const ROOM = 512 << 20;
 
 /** Tens of thousands of syncs are no part of what is looked at: in memory, where there is some, they take no time. */
 function place(): string {
-  const stat = isLong ? undefined : statfsSync(MEMORY_DISK, { bigint: false });
-  return stat !== undefined && stat.bavail * stat.bsize > ROOM ? MEMORY_DISK : tmpdir();
+  if (isLong || !existsSync(MEMORY_DISK)) return tmpdir();
+  const { bavail, bsize } = statfsSync(MEMORY_DISK);
+  return bavail * bsize > ROOM ? MEMORY_DISK : tmpdir();
 }
 
 /** Throws when it does not come to its end. */
