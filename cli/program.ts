@@ -35,7 +35,7 @@ const commands = [
   checkConfigCommand,
 ];
 
-export function buildProgram(): Command {
+function buildProgram(): Command {
   const program = new Command("onespool")
     .description("A mailbox file system that stores a message once, however many got it")
     .version(VERSION, "-V, --version", "print the version")

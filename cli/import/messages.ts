@@ -13,7 +13,7 @@ const SEPARATOR_CUT = 2;
 const NO_BYTES: Buffer = Buffer.alloc(0);
 
 /** A longer message is handed on in pieces, and nothing equal is looked for in it. */
-export const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
+const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
 
 export interface Piece {
   readonly bytes: Buffer;
@@ -21,7 +21,7 @@ export interface Piece {
   readonly isMessage: boolean;
 }
 
-export function startsMessage(bytes: Buffer): boolean {
+function startsMessage(bytes: Buffer): boolean {
   return bytes.subarray(0, FROM.length).equals(FROM);
 }
 

@@ -9,12 +9,12 @@ import { systemDisk } from "../store/system-disk.ts";
 import { BackupError, backupIoError } from "./errors.ts";
 
 /** Beside the store's file "format". */
-export const IDENTITY_FILE = "identity";
+const IDENTITY_FILE = "identity";
 
 const LINE = /^([0-9a-f]{32})\n$/;
 
 /** Undefined when the store has none yet. */
-export function readIdentity(store: string): string | undefined {
+function readIdentity(store: string): string | undefined {
   const path = join(store, IDENTITY_FILE);
   let text: string;
   try {

@@ -28,7 +28,7 @@ export interface Manifest {
   readonly segments: readonly ManifestSegment[];
 }
 
-export function encodeManifest(manifest: Manifest): Buffer {
+function encodeManifest(manifest: Manifest): Buffer {
   const line = Buffer.from(`${JSON.stringify(manifest)}\n`);
   const checksum = crc32c(line).toString(16).padStart(8, "0");
   return Buffer.concat([line, Buffer.from(`crc32c ${checksum}\n`)]);
@@ -57,7 +57,7 @@ export function readManifest(place: string, number: number): Manifest {
   return decodeManifest(bytes, path);
 }
 
-export function decodeManifest(bytes: Buffer, path: string): Manifest {
+function decodeManifest(bytes: Buffer, path: string): Manifest {
   const lineEnd = bytes.indexOf("\n") + 1;
   const line = bytes.subarray(0, lineEnd);
   const checksum = /^crc32c ([0-9a-f]{8})\n$/.exec(bytes.toString("latin1", lineEnd))?.[1];

@@ -9,9 +9,9 @@ import type { FilesContext } from "./context.ts";
 import { regularAt } from "./inodes.ts";
 import { COPY_EXTENTS_MAX, COPY_LENGTH_MAX, FILE_SIZE_MAX } from "./limits.ts";
 
-export const FALLOC_FL_KEEP_SIZE = 0x01;
-export const FALLOC_FL_PUNCH_HOLE = 0x02;
-export const FALLOC_FL_ZERO_RANGE = 0x10;
+const FALLOC_FL_KEEP_SIZE = 0x01;
+const FALLOC_FL_PUNCH_HOLE = 0x02;
+const FALLOC_FL_ZERO_RANGE = 0x10;
 
 /** Bytes of the source whose extents copyRange looks at in one go. */
 const COPY_WINDOW = 16 * 1024 * 1024;

@@ -9,8 +9,8 @@ import type { Store } from "../store/store.ts";
 import type { FilesContext } from "./context.ts";
 import { regularAt } from "./inodes.ts";
 
-export const SEEK_DATA = 3;
-export const SEEK_HOLE = 4;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
 
 const DAY_SECONDS = 86_400;
 

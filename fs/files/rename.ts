@@ -23,8 +23,8 @@ import { directoryAt, livingDirectoryAt, ROOT_INO } from "./inodes.ts";
 import { DIRECTORY_LINK_COUNT_MAX } from "./limits.ts";
 import { nameFault } from "./names.ts";
 
-export const RENAME_NOREPLACE = 1;
-export const RENAME_EXCHANGE = 2;
+const RENAME_NOREPLACE = 1;
+const RENAME_EXCHANGE = 2;
 
 /** A name, the directory it is in, and what it means (undefined: nothing yet). */
 interface Place {

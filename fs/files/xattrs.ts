@@ -18,8 +18,8 @@ import type { Store } from "../store/store.ts";
 import type { FilesContext } from "./context.ts";
 import { XATTR_NAME_LENGTH_MAX, XATTR_TOTAL_LENGTH_MAX, XATTR_VALUE_LENGTH_MAX } from "./limits.ts";
 
-export const XATTR_CREATE = 1;
-export const XATTR_REPLACE = 2;
+const XATTR_CREATE = 1;
+const XATTR_REPLACE = 2;
 
 const NAMESPACES = ["user.", "trusted.", "security."];
 

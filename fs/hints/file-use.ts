@@ -28,7 +28,7 @@ export async function fileUse(store: Store, ino: number): Promise<FileUse> {
 }
 
 /** `runs`: [length, count, ...] over the whole unit. Pure. */
-export function sharedIn(runs: readonly number[], offset: number, length: number): number {
+function sharedIn(runs: readonly number[], offset: number, length: number): number {
   let shared = 0;
   let at = 0;
   for (let k = 0; k + 1 < runs.length && at < offset + length; k += 2) {

@@ -31,7 +31,7 @@ export interface Head {
 }
 
 /** Reads a line, without its newline. */
-export function readHead(line: Buffer): Head | Refusal {
+function readHead(line: Buffer): Head | Refusal {
   if (!isUtf8(line)) return { reason: "notJson" };
   let fields: unknown;
   try {

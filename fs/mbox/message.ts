@@ -22,7 +22,7 @@ export function fieldName(field: string): string {
 }
 
 /** What follows the colon, unfolded, without blanks around it. */
-export function fieldValue(field: string): string {
+function fieldValue(field: string): string {
   return field
     .slice(field.indexOf(":") + 1)
     .replaceAll("\n", "")

@@ -45,7 +45,7 @@ const fields = [
 ] as const satisfies readonly Exclude<keyof Counters, "logicalBytes">[];
 
 /** Inode numbers below this are the root, the control file and room for more of their kind. */
-export const FIRST_INO = 16;
+const FIRST_INO = 16;
 export const ROOT_INO = 1;
 
 /** Logical bytes are stored as multiples of this and the rest. */

@@ -1,7 +1,7 @@
 /** The names of one directory that are in memory, and which of them differ from the index. */
 import type { Dentry } from "./dentry.ts";
 
-export class DirectoryCache {
+class DirectoryCache {
   readonly names = new Map<string, Dentry>();
   readonly changed = new Set<Dentry>();
 }

@@ -12,7 +12,7 @@ import { crc32c } from "@node-rs/crc32";
 
 export const FORMAT_VERSION = 1;
 
-export const SEGMENT_MAGIC = Buffer.from("ONESPOOL", "latin1");
+const SEGMENT_MAGIC = Buffer.from("ONESPOOL", "latin1");
 export const SEGMENT_HEADER_LENGTH = 32;
 /**
  * Zeros that are written behind the last frame when the log outgrows those before. A sync of bytes that were

@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 export const LOCK_FILE = "lock";
 export const FORMAT_FILE = "format";
-export const RESERVE_FILE = "reserve";
+const RESERVE_FILE = "reserve";
 /** The format file while a store is made: it gets its name when it is whole. */
 export const FORMAT_FILE_NEW = "format.new";
 export const LOG_DIRECTORY = "log";

@@ -55,7 +55,7 @@ export class Unit extends Row {
 }
 
 /** Valid until the next call. */
-export function encodeUnit(unit: Unit): Buffer {
+function encodeUnit(unit: Unit): Buffer {
   out.reset();
   out.varint(unit.segment);
   out.varint(unit.position);

@@ -12,7 +12,7 @@ import type { LogDamage } from "../log-scan.ts";
 import type { StoreInternals } from "../store.ts";
 
 /** Files that are named for one piece of damage; the others are counted. */
-export const FILES_NAMED_MAX = 10_000;
+const FILES_NAMED_MAX = 10_000;
 
 export interface ByteRange {
   readonly offset: number;

@@ -14,7 +14,7 @@ import { readingSegment } from "./unreadable.ts";
 /** Small, so that a unit whose data is not asked for is passed over. */
 const READ_LENGTH = 64 * 1024;
 
-export type ScannedFrame =
+type ScannedFrame =
   | {
       readonly kind: "unit";
       readonly id: number;
