@@ -4,8 +4,9 @@
  *
  * One flat list [offset in the unit, length, checksum, ...], because memory holds those of many units.
  */
+import { assert } from "../../base/assert.ts";
 import type { ByteReader, ByteWriter } from "../../base/bytes.ts";
-import { crc32c } from "./format.ts";
+import { CHUNK_LENGTH_MAX, crc32c, UNIT_LENGTH_MAX } from "./format.ts";
 
 export type Chunks = readonly number[];
 
@@ -34,6 +35,24 @@ export function chunksOf(parts: readonly Uint8Array[], lengths: readonly number[
     offset += length;
   }
   return chunks;
+}
+
+/** The lengths of a unit's chunks, checked: those that are given, then the longest possible. */
+export function chunkLengthsOf(
+  parts: readonly Uint8Array[],
+  given: readonly number[] = [],
+): number[] {
+  let left = 0;
+  for (const part of parts) left += part.length;
+  assert(left > 0 && left <= UNIT_LENGTH_MAX, `a unit of ${left} bytes`);
+  const lengths: number[] = [];
+  for (let k = 0; left > 0; k++) {
+    const length = Math.min(given[k] ?? CHUNK_LENGTH_MAX, left);
+    assert(length > 0 && length <= CHUNK_LENGTH_MAX, `a chunk of ${length} bytes`);
+    lengths.push(length);
+    left -= length;
+  }
+  return lengths;
 }
 
 export function encodeChunks(out: ByteWriter, chunks: Chunks): void {

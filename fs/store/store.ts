@@ -10,7 +10,6 @@
 import { assert, InvariantError } from "../../base/assert.ts";
 import { ByteWriter } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
-import { S_IFDIR } from "../attributes.ts";
 import { systemEvery } from "../timers.ts";
 import { addUnit, apply, dropUnlinked, dropUnwritten } from "./apply.ts";
 import type { Change, Extent } from "./change.ts";
@@ -22,13 +21,13 @@ import {
   UNWRITTEN_BYTES_MAX,
   writeCheckpoint,
 } from "./checkpoint.ts";
-import { chunksOf, stores } from "./chunks.ts";
+import { chunkLengthsOf, chunksOf, stores } from "./chunks.ts";
 import { ROOT_INO } from "./counters.ts";
 import { unlockStore } from "./directory.ts";
 import type { Disk, Space } from "./disk.ts";
 import { DirectoryStream } from "./directory-stream.ts";
 import { StoreError } from "./errors.ts";
-import { CHUNK_LENGTH_MAX, SEGMENT_LENGTH, UNIT_LENGTH_MAX } from "./format.ts";
+import { SEGMENT_LENGTH } from "./format.ts";
 import type { Inode } from "./inode.ts";
 import { withFormerInodes } from "./former-inodes.ts";
 import type { Log, LogPosition } from "./log.ts";
@@ -43,9 +42,12 @@ import type { Reserve } from "./reserve.ts";
 import type { Claim } from "./room.ts";
 import { claimOf } from "./room.ts";
 import type { SegmentFiles } from "./segment-files.ts";
+import { rootInode } from "./root.ts";
 import type { SpaceUse } from "./space-use.ts";
 import { spaceUse } from "./space-use.ts";
 import type { State } from "./state.ts";
+import type { StoreStatistics } from "./statistics.ts";
+import { statisticsOf } from "./statistics.ts";
 import type { StoreIndex } from "./store-index.ts";
 import { Unit } from "./unit.ts";
 import { UnitReader } from "./unit-reader.ts";
@@ -57,25 +59,6 @@ const CHECKPOINT_RETRY_MS = 10_000;
 const CHECKPOINT_ROOM = 8 * 1024 * 1024;
 /** Changes that nobody asked to be durable are synced after this time at the latest. */
 export const SYNC_INTERVAL_MS = 5_000;
-
-export interface StoreStatistics {
-  /** Exact up to 2^53. */
-  readonly logicalBytes: number;
-  readonly storedBytes: number;
-  readonly sharedBytes: number;
-  readonly units: number;
-  readonly files: number;
-  readonly directories: number;
-  readonly segments: number;
-  /** Length of all segment files. */
-  readonly segmentBytes: number;
-  /** Unit bytes in the log that nobody references. */
-  readonly deadBytes: number;
-  readonly pending: number;
-  /** What a start after a crash would have to read now. */
-  readonly indexLagBytes: number;
-  readonly indexLagExtents: number;
-}
 
 /** Told of each commit before it is written (fs/takeover/). */
 export interface CommitObserver {
@@ -449,24 +432,8 @@ export class Store {
   }
 
   statistics(): StoreStatistics {
-    const { counters } = this.#state;
-    const segments = this.#files.list();
-    let segmentBytes = 0;
-    for (const segment of segments) segmentBytes += this.#files.length(segment);
-    return {
-      logicalBytes: Number(counters.logicalBytes),
-      storedBytes: counters.storedBytes,
-      sharedBytes: counters.sharedBytes,
-      units: counters.units,
-      files: counters.files,
-      directories: counters.directories,
-      segments: segments.length,
-      segmentBytes,
-      deadBytes: counters.unitBytes - counters.storedBytes,
-      pending: this.#state.pending.size,
-      indexLagBytes: this.#log.appended - this.#lagStart,
-      indexLagExtents: this.#state.extentsChanged,
-    };
+    const lagBytes = this.#log.appended - this.#lagStart;
+    return statisticsOf(this.#state, this.#files, lagBytes);
   }
 
   /** The disk under the store. */
@@ -587,23 +554,7 @@ export class Store {
   }
 
   #makeRoot(): void {
-    const time = this.#now();
-    this.commit([
-      {
-        type: "inode",
-        ino: ROOT_INO,
-        mode: S_IFDIR | 0o755,
-        uid: process.getuid?.() ?? 0,
-        gid: process.getgid?.() ?? 0,
-        nlink: 2,
-        rdev: 0,
-        atime: time,
-        mtime: time,
-        ctime: time,
-        parent: ROOT_INO,
-        target: Buffer.alloc(0),
-      },
-    ]);
+    this.commit([rootInode(this.#now())]);
   }
 }
 
@@ -612,19 +563,4 @@ export function systemTime(): Time {
   const ms = Date.now();
   const sec = Math.floor(ms / 1000);
   return { sec, nsec: (ms - sec * 1000) * 1_000_000 };
-}
-
-/** The lengths of a unit's chunks, checked: those that are given, then the longest possible. */
-function chunkLengthsOf(parts: readonly Uint8Array[], given: readonly number[] = []): number[] {
-  let left = 0;
-  for (const part of parts) left += part.length;
-  assert(left > 0 && left <= UNIT_LENGTH_MAX, `a unit of ${left} bytes`);
-  const lengths: number[] = [];
-  for (let k = 0; left > 0; k++) {
-    const length = Math.min(given[k] ?? CHUNK_LENGTH_MAX, left);
-    assert(length > 0 && length <= CHUNK_LENGTH_MAX, `a chunk of ${length} bytes`);
-    lengths.push(length);
-    left -= length;
-  }
-  return lengths;
 }
