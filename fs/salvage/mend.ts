@@ -16,6 +16,8 @@ export interface MendNotes {
   lost(ino: number, bytes: number): void;
   /** Something about the file did not fit. */
   changed(ino: number): void;
+  /** Nothing that was said of the file before counts any more. */
+  renewed(ino: number): void;
   /** A change that could not be made at all. */
   passedOver(): void;
 }
@@ -43,6 +45,7 @@ export function mend(
   switch (change.type) {
     case "inode":
       early.maps.end(change.ino);
+      if (change.mapFrom === undefined) notes.renewed(change.ino);
       return mendInode(store, change);
     case "attributes":
     case "xattr":
@@ -50,7 +53,7 @@ export function mend(
     case "dropInode":
       early.maps.end(change.ino);
       if (sizeOf(change.ino) === undefined || change.ino === ROOT_INO) return passOver();
-      return [change];
+      return drop(store, change.ino);
     case "splice": {
       const size = sizeOf(change.ino);
       if (size === undefined) return passOver();
@@ -108,7 +111,7 @@ export function mend(
     }
     case "absentInode":
       early.maps.end(change.ino);
-      return sizeOf(change.ino) === undefined ? [] : [{ type: "dropInode", ino: change.ino }];
+      return sizeOf(change.ino) === undefined ? [] : drop(store, change.ino);
     case "pend": {
       const parent = store.inode(change.parent);
       if (parent === undefined || !isDirectory(parent.mode)) return passOver();
@@ -148,6 +151,15 @@ function mendInode(store: Store, { mapFrom, ...change }: InodeChange): readonly 
     changes.push({ type: "splice", ino, offset: 0, remove: inode.size, extents: [] });
   }
   return [...changes, change];
+}
+
+/**
+ * A directory goes in the end (tidy.ts), with the names in it: in a log with gaps nothing need say that they are gone, if
+ * what they named is.
+ */
+function drop(store: Store, ino: number): readonly Change[] {
+  if (!isDirectory(store.inode(ino)?.mode ?? 0)) return [{ type: "dropInode", ino }];
+  return [{ type: "attributes", ino, nlink: 0 }];
 }
 
 function isPending(store: Store, id: number): boolean {

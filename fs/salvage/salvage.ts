@@ -86,6 +86,7 @@ async function copy(
   const notes = {
     lost: (ino: number, bytes: number) => touched.set(ino, (touched.get(ino) ?? 0) + bytes),
     changed: (ino: number) => touched.set(ino, touched.get(ino) ?? 0),
+    renewed: (ino: number) => touched.delete(ino),
     passedOver: () => passedOver++,
   };
   const segments = source.segments();

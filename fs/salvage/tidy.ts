@@ -7,6 +7,7 @@ import { isDirectory, S_IFDIR, S_IFMT, S_IFREG } from "../attributes.ts";
 import type { Change } from "../store/change.ts";
 import { ROOT_INO } from "../store/counters.ts";
 import { decodeNameRow } from "../store/dentry.ts";
+import type { Inode } from "../store/inode.ts";
 import { isOffcut } from "../store/inode.ts";
 import { firstNumber, kindRange } from "../store/keys.ts";
 import type { Store } from "../store/store.ts";
@@ -73,7 +74,8 @@ class Tidy {
       const { parent, name, ino } = one;
       const inode = this.#store.inode(ino);
       const directory = this.#store.inode(parent);
-      if (inode !== undefined && directory !== undefined && !isOffcut(inode.mode)) {
+      const isNamed = inode !== undefined && !isOffcut(inode.mode) && !isRemoved(inode);
+      if (isNamed && directory !== undefined && !isRemoved(directory)) {
         const fileType = inode.mode & S_IFMT;
         if (fileType !== one.fileType) {
           this.#store.commit([{ type: "name", parent, name, ino, fileType }]);
@@ -192,6 +194,11 @@ class Tidy {
     }
     return paths;
   }
+}
+
+/** A directory that was removed has nothing in it. */
+function isRemoved({ mode, nlink }: Inode): boolean {
+  return isDirectory(mode) && nlink === 0;
 }
 
 function newInode(ino: number, mode: number, parent: number): Change {
