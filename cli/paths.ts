@@ -1,5 +1,14 @@
 /** Paths as people give them, made absolute and free of symbolic links, also beside a dead mount. */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { realpath } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { about } from "./failure.ts";
@@ -68,7 +77,14 @@ export function mountpointFile(store: string): string {
 }
 
 export function writeMountpoint(store: string, mountpoint: string): void {
-  writeFileSync(mountpointFile(store), `${mountpoint}\n`);
+  const { O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
+  // The store may be another user's.
+  const fd = openSync(mountpointFile(store), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW);
+  try {
+    writeFileSync(fd, `${mountpoint}\n`);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 export function removeMountpoint(store: string): void {

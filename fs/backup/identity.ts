@@ -36,11 +36,13 @@ export function identityOf(store: string): string {
   const known = readIdentity(store);
   if (known !== undefined) return known;
   const path = join(store, IDENTITY_FILE);
-  const temporary = `${path}.${process.pid}`;
+  // The store may be another user's: what has this name already, as a symbolic link, is not written to.
+  const temporary = `${path}.${randomBytes(8).toString("hex")}`;
   try {
     fs.writeFileSync(temporary, `${randomBytes(16).toString("hex")}\n`, {
       mode: 0o600,
       flush: true,
+      flag: "wx",
     });
     try {
       fs.linkSync(temporary, path);
