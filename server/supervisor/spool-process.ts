@@ -23,10 +23,11 @@ export function spawnSpool(
   config: SpoolConfig,
   deliverUid: number | undefined,
 ): ChildProcess {
-  const { store, mount } = config;
+  const { store, mount, reclaim } = config;
   const binding = bindingOf(config);
   if (binding === "kernel") tryToKeep(lives);
   const options = deliverUid === undefined ? [] : ["-o", `deliver=${deliverUid}`];
+  if (!reclaim) options.push("-o", "noreclaim");
   // In a directory that stays.
   return lives.spawn([COMMAND, "mount", store, mount, "--binding", binding, ...options], "/");
 }
