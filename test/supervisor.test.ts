@@ -1,10 +1,8 @@
+/** What becomes of the processes of a server, and of its mount, when one of them ends, fails, or is told to. */
 import t from "tap";
-import { constants, existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { constants, existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import type { Config } from "../server/config/config.ts";
-import { defaultConfig } from "../server/config/defaults.ts";
 import { QUICK_DEATHS_MAX } from "../fs/takeover/kept.ts";
 import { noKernelBinding } from "./cli-process.ts";
 import { Program } from "./suite/program.ts";
@@ -16,61 +14,48 @@ import {
   Supervised,
   until,
   writeJson,
-  type Place,
 } from "./supervised.ts";
+import {
+  begin,
+  configOf,
+  FRONT,
+  logOf,
+  metricsOf,
+  program,
+  readyTimes,
+  serving,
+  servingAgain,
+  SPOOL,
+  stop,
+  type Tap,
+} from "./supervisor-scene.ts";
 
 const skip = noKernelBinding();
-const program = fileURLToPath(new URL("./supervisor-process.js", import.meta.url));
-const FRONT = "supervisor-front";
-const SPOOL = "--while-connected";
-const DRAIN_MS = 60_000;
 /** flock(2) */
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_UN = 8;
 t.setTimeout(240_000);
 
-function configOf({ directory, store, mount }: Place, changes: Partial<Config> = {}): Config {
-  return {
-    ...defaultConfig(directory, true),
-    hostname: "mail.example.test",
-    user: undefined,
-    spool: { store, mount, binding: "kernel", reclaim: true },
-    listen: [{ protocol: "smtp", address: "127.0.0.1", port: 2525 }],
-    log: { level: "info", file: join(directory, "log") },
-    metrics: { address: "127.0.0.1", port: 0 },
-    ...changes,
-  };
+function childrenOf(supervised: Supervised): number[] {
+  return [supervised.childWith(FRONT), supervised.childWith(SPOOL)];
 }
 
-interface Tap {
-  teardown(done: () => Promise<void>): unknown;
-}
-
-function begin(t: Tap, changes: Partial<Config> = {}, drainMs = DRAIN_MS) {
-  const where = place(t);
-  const file = join(where.directory, "config.json");
-  const config = configOf(where, changes);
-  writeJson(file, config);
-  const supervised = new Supervised(t, program, [file, String(drainMs)]);
-  return { ...where, file, config, supervised };
-}
-
-function logOf(directory: string): string {
-  return existsSync(join(directory, "log")) ? readFileSync(join(directory, "log"), "utf8") : "";
-}
-
-async function metricsOf(supervised: Supervised): Promise<string> {
-  const [, address] = /metrics: (http:\S+)/.exec(supervised.stdout) ?? [];
-  return (await fetch(address!)).text();
+/** A program that has made a mailbox. */
+async function userOf(t: Tap, mount: string): Promise<Program> {
+  const user = new Program();
+  t.teardown(async () => {
+    await user.end();
+  });
+  await user.writeFile(`${mount}/mailbox`, "before");
+  return user;
 }
 
 t.test(
   "it starts the spool, then the front, says so, and ends both in order",
   { skip },
   async (t) => {
-    const { store, mount, directory, supervised } = begin(t);
-    await supervised.says("ready\n");
+    const { store, mount, directory, supervised } = await serving(t);
     t.match(
       supervised.stdout,
       new RegExp(
@@ -86,10 +71,9 @@ t.test(
     t.match(page, "onespool_pending_deliveries 3\n");
     t.match(page, "onespool_pending_oldest_seconds 4000\n");
     t.match(page, 'onespool_resident_bytes{process="supervisor"} ');
-    const children = [supervised.childWith(FRONT), supervised.childWith(SPOOL)];
+    const children = childrenOf(supervised);
     t.notOk(children.includes(0));
-    supervised.child.kill("SIGTERM");
-    t.equal(await supervised.end(), 0);
+    t.equal(await stop(supervised), 0);
     t.notOk(isMounted(mount));
     t.notOk(children.some(isRunning));
     t.equal(supervised.stderr, "");
@@ -120,8 +104,7 @@ t.test(
   "a second server on the same store or mount is refused with the reason",
   { skip },
   async (t) => {
-    const { directory, store, mount, file, supervised } = begin(t);
-    await supervised.says("ready\n");
+    const { directory, store, mount, file } = await serving(t);
     const same = new Supervised(t, program, [file, "0"]);
     t.equal(await same.end(), 1);
     t.equal(
@@ -155,8 +138,7 @@ t.test("a spool that cannot mount what it has opened ends the server", { skip },
 });
 
 t.test("a port of the metrics that is taken is said by its address", { skip }, async (t) => {
-  const { supervised } = begin(t);
-  await supervised.says("ready\n");
+  const { supervised } = await serving(t);
   const [, port] = /127\.0\.0\.1:(\d+)\/metrics/.exec(supervised.stdout) ?? [];
   const { supervised: second } = begin(t, {
     metrics: { address: "127.0.0.1", port: Number(port) },
@@ -169,8 +151,7 @@ t.test(
   "a front that was killed is started again, and no counter goes down",
   { skip },
   async (t) => {
-    const { supervised } = begin(t);
-    await supervised.says("ready\n");
+    const { supervised } = await serving(t);
     const first = supervised.childWith(FRONT);
     process.kill(first, "SIGKILL");
     await until("a new front has counted", async () =>
@@ -180,30 +161,24 @@ t.test(
     const page = await metricsOf(supervised);
     t.match(page, 'onespool_restarts_total{process="front"} 1\n');
     t.match(page, 'onespool_connections_open{role="front"} 5\n');
-    supervised.child.kill("SIGINT");
-    t.equal(await supervised.end(), 0);
+    t.equal(await stop(supervised, "SIGINT"), 0);
   },
 );
 
 t.test("a spool that was killed is mounted again", { skip }, async (t) => {
-  const { mount, directory, supervised } = begin(t);
-  await supervised.says("ready\n");
+  const { mount, directory, supervised } = await serving(t);
   const first = supervised.childWith(SPOOL);
   process.kill(first, "SIGKILL");
-  await until("it is ready again", () => logOf(directory).split('"of":"spool"').length === 4);
+  await readyTimes(directory, "spool", 2);
   t.ok(isMounted(mount));
   t.not(supervised.childWith(SPOOL), first);
-  supervised.child.kill("SIGTERM");
-  t.equal(await supervised.end(), 0);
+  t.equal(await stop(supervised), 0);
   t.notOk(isMounted(mount));
 });
 
 t.test("a spool that dies again and again is given up, and mounted anew", { skip }, async (t) => {
-  const { mount, directory, supervised } = begin(t);
-  await supervised.says("ready\n");
-  const user = new Program();
-  t.teardown(() => user.end());
-  await user.writeFile(`${mount}/mailbox`, "before");
+  const { mount, directory, supervised } = await serving(t);
+  const user = await userOf(t, mount);
   const fd = await user.open(`${mount}/mailbox`);
   const deaths = (): number => logOf(directory).split('"ended unasked"').length - 1;
   while (deaths() < QUICK_DEATHS_MAX + 1) {
@@ -217,14 +192,12 @@ t.test("a spool that dies again and again is given up, and mounted anew", { skip
   await t.rejects(user.call("os.fstatvfs", fd), { code: "ENOTCONN" });
   const text = (): Promise<string> => user.text(`${mount}/mailbox`).catch(() => "");
   await until("it is mounted anew", async () => (await text()) === "before");
-  supervised.child.kill("SIGTERM");
-  t.equal(await supervised.end(), 0);
+  t.equal(await stop(supervised), 0);
   t.notOk(isMounted(mount));
 });
 
 t.test("SIGTERM while no spool serves leaves no dead mount", { skip }, async (t) => {
-  const { mount, supervised } = begin(t);
-  await supervised.says("ready\n");
+  const { mount, supervised } = await serving(t);
   const spool = supervised.childWith(SPOOL);
   // So that it does not end before it is killed.
   process.kill(spool, "SIGSTOP");
@@ -236,9 +209,8 @@ t.test("SIGTERM while no spool serves leaves no dead mount", { skip }, async (t)
 });
 
 t.test("a supervisor that was killed leaves no process and no mount", { skip }, async (t) => {
-  const { mount, supervised } = begin(t);
-  await supervised.says("ready\n");
-  const children = [supervised.childWith(FRONT), supervised.childWith(SPOOL)];
+  const { mount, supervised } = await serving(t);
+  const children = childrenOf(supervised);
   supervised.child.kill("SIGKILL");
   await until("its children have ended", () => !children.some(isRunning));
   t.notOk(isMounted(mount));
@@ -248,22 +220,17 @@ t.test(
   "a supervisor that was killed is started again at once, while a program uses the mount",
   { skip },
   async (t) => {
-    const { mount, file, supervised } = begin(t);
-    await supervised.says("ready\n");
-    const user = new Program();
-    t.teardown(() => user.end());
-    await user.writeFile(`${mount}/mailbox`, "before");
+    const { mount, file, supervised } = await serving(t);
+    const user = await userOf(t, mount);
     const fd = await user.open(`${mount}/mailbox`);
-    const children = [supervised.childWith(FRONT), supervised.childWith(SPOOL)];
+    const children = childrenOf(supervised);
     supervised.child.kill("SIGKILL");
     await supervised.end();
-    const next = new Supervised(t, program, [file, String(DRAIN_MS)]);
-    await next.says("ready\n");
+    const next = await servingAgain(t, file);
     t.notOk(children.some(isRunning), "it has waited for the spool of the one before it");
     await t.rejects(user.call("os.fstatvfs", fd), { code: "ENOTCONN" });
     t.equal(await user.text(`${mount}/mailbox`), "before");
-    next.child.kill("SIGTERM");
-    t.equal(await next.end(), 0);
+    t.equal(await stop(next), 0);
   },
 );
 
@@ -271,11 +238,8 @@ t.test(
   "a program that holds a lock may finish when the supervisor was killed",
   { skip },
   async (t) => {
-    const { mount, file, supervised } = begin(t);
-    await supervised.says("ready\n");
-    const user = new Program();
-    t.teardown(() => user.end());
-    await user.writeFile(`${mount}/mailbox`, "before");
+    const { mount, file, supervised } = await serving(t);
+    const user = await userOf(t, mount);
     const fd = await user.open(`${mount}/mailbox`, constants.O_RDWR);
     await user.call("flock", fd, LOCK_EX);
     await user.writeFile(`${mount}/mailbox.lock`, "");
@@ -291,29 +255,24 @@ t.test(
     await user.unlink(`${mount}/mailbox.lock`);
     await user.call("flock", fd, LOCK_UN);
     await until("nothing is mounted", () => !isMounted(mount));
-    const next = new Supervised(t, program, [file, String(DRAIN_MS)]);
-    await next.says("ready\n");
+    const next = await servingAgain(t, file);
     t.equal(await user.text(`${mount}/mailbox`), "AFTER!");
-    next.child.kill("SIGTERM");
-    t.equal(await next.end(), 0);
+    t.equal(await stop(next), 0);
   },
 );
 
 t.test("sessions that do not end are ended after the time for them", { skip }, async (t) => {
-  const { mount, directory, supervised } = begin(t, { hostname: "stubborn" }, 300);
-  await supervised.says("ready\n");
+  const { mount, directory, supervised } = await serving(t, { hostname: "stubborn" }, 300);
   const front = supervised.childWith(FRONT);
-  supervised.child.kill("SIGTERM");
-  t.equal(await supervised.end(), 0);
+  t.equal(await stop(supervised), 0);
   t.notOk(isRunning(front));
   t.notOk(isMounted(mount));
   t.match(logOf(directory), "sessions are still open");
 });
 
 t.test("a second SIGTERM ends at once", { skip }, async (t) => {
-  const { mount, directory, supervised } = begin(t, { hostname: "stubborn" });
-  await supervised.says("ready\n");
-  const children = [supervised.childWith(FRONT), supervised.childWith(SPOOL)];
+  const { mount, directory, supervised } = await serving(t, { hostname: "stubborn" });
+  const children = childrenOf(supervised);
   supervised.child.kill("SIGTERM");
   await until("it drains", () => logOf(directory).includes('"draining"'));
   t.ok(children.every(isRunning));
@@ -332,72 +291,4 @@ t.test("SIGTERM during the start ends what has been started", { skip }, async (t
   await until("all have ended", () => processesWith(mount).length === 0);
   t.notOk(isMounted(mount));
   t.notMatch(supervised.stdout, "ready\n");
-});
-
-t.test("SIGHUP opens the log anew and gives the front what has changed", { skip }, async (t) => {
-  const { directory, file, config, supervised } = begin(t);
-  await supervised.says("ready\n");
-  const log = join(directory, "log");
-  renameSync(log, `${log}.1`);
-  const listen = [{ protocol: "lmtp", address: "127.0.0.1", port: 24 }];
-  writeJson(file, { ...config, hostname: "new.example.test", listen });
-  supervised.child.kill("SIGHUP");
-  await until("the front has it", () => logOf(directory).includes("configuration reloaded"));
-  const text = logOf(directory);
-  t.match(text, '"hostname":"new.example.test","listen":[{"protocol":"smtp"');
-  t.match(text, '"needRestart":["listen"],"msg":"only a restart changes these"');
-
-  renameSync(log, `${log}.2`);
-  writeFileSync(file, "not a configuration");
-  supervised.child.kill("SIGHUP");
-  await until("the front has it", () => logOf(directory).includes("opened anew"));
-  await until("it is said", () => logOf(directory).includes("configuration kept as it was"));
-  t.notMatch(logOf(directory), "configured", "nothing else is read again");
-  t.notMatch(logOf(directory), "configuration reloaded");
-  supervised.child.kill("SIGTERM");
-  t.equal(await supervised.end(), 0);
-});
-
-t.test(
-  "a reload that the front refuses is not what the next front begins with",
-  { skip },
-  async (t) => {
-    const { directory, file, config, supervised } = begin(t);
-    await supervised.says("ready\n");
-    writeJson(file, { ...config, hostname: "refused" });
-    supervised.child.kill("SIGHUP");
-    await until("it is refused", () => logOf(directory).includes('"problem":"aliases: no"'));
-    const front = supervised.childWith(FRONT);
-    process.kill(front, "SIGKILL");
-    await until("there is a new front", () => logOf(directory).split('"msg":"ready"').length === 4);
-    t.notMatch(logOf(directory), '"hostname":"refused"');
-    t.equal(logOf(directory).split('"hostname":"mail.example.test"').length - 1, 2);
-    supervised.child.kill("SIGTERM");
-    t.equal(await supervised.end(), 0);
-  },
-);
-
-t.test("a reload that ends the front is not repeated", { skip }, async (t) => {
-  const { directory, file, config, supervised } = begin(t);
-  await supervised.says("ready\n");
-  writeJson(file, { ...config, hostname: "deadly" });
-  supervised.child.kill("SIGHUP");
-  await until("there is a new front", () => logOf(directory).split('"msg":"ready"').length === 4);
-  t.match(logOf(directory), '"problem":"the front ended over it"');
-  t.equal(logOf(directory).split('"hostname":"mail.example.test"').length - 1, 2);
-  supervised.child.kill("SIGTERM");
-  t.equal(await supervised.end(), 0);
-});
-
-t.test("a reload while there is no front holds when there is one", { skip }, async (t) => {
-  const { directory, file, config, supervised } = begin(t);
-  await supervised.says("ready\n");
-  writeJson(file, { ...config, hostname: "new.example.test" });
-  process.kill(supervised.childWith(FRONT), "SIGKILL");
-  await until("the front is away", () => logOf(directory).includes("ended unasked"));
-  supervised.child.kill("SIGHUP");
-  await until("the new one has it", () => logOf(directory).includes("configuration reloaded"));
-  t.match(logOf(directory), '"hostname":"new.example.test"');
-  supervised.child.kill("SIGTERM");
-  t.equal(await supervised.end(), 0);
 });
