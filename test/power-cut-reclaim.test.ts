@@ -80,6 +80,8 @@ function randomWorkload(seed: number): Workload {
       segmentLength: [2000, 10_000, 60_000][between(random, 0, 2)] as number,
       checkpointBytes: [500, 4000, 1 << 20][between(random, 0, 2)] as number,
       reclaim: random() < 0.5,
+      // Snapshots of most files take several commits.
+      ...(random() < 0.5 && { reclaimStep: { extentsMax: 2, stepMs: 0 } }),
     },
     run: async (life) => {
       const scene = new Scene(life);
