@@ -11,6 +11,7 @@
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import { StoreError } from "../errors.ts";
 import { Cleaning } from "./cleaning.ts";
+import { Gain } from "./gain.ts";
 import type { ReclaimHost } from "./host.ts";
 import { STEP_LIMITS } from "./host.ts";
 import { othersShare, Pace } from "./pace.ts";
@@ -214,6 +215,9 @@ export class Reclaimer {
 
   async #background(round: Round): Promise<void> {
     const { log } = this.#host;
+    const ownBytes = this.#ownBytes;
+    const othersBytes = log.appended - ownBytes;
+    const gain = new Gain(this.#logBytes(), log.segmentLength * LOOK_AGAIN_PART);
     while (!round.isStopped && this.#urgency() > 0) {
       const before = this.#logBytes();
       const writtenByOthers = log.appended - this.#ownBytes;
@@ -226,7 +230,9 @@ export class Reclaimer {
       await this.#clean(round, victims);
       // Snapshots may cost more than a batch frees; those that follow gain by them. But not for ever.
       const grown = this.#logBytes() - before - (log.appended - this.#ownBytes - writtenByOthers);
-      if (grown > this.#host.log.segmentLength) {
+      const ofOthers = log.appended - this.#ownBytes - othersBytes;
+      const isVain = gain.isVain(this.#logBytes() - ofOthers, this.#ownBytes - ownBytes);
+      if (isVain || grown > this.#host.log.segmentLength) {
         this.#lookAt = log.appended + this.#host.log.segmentLength;
         return;
       }
