@@ -1,13 +1,9 @@
 /** Hints that a program sends by ioctl(2), and the death of the process that carries them out. */
-import { closeSync, cpSync, mkdtempSync, openSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type { Test } from "tap";
 import t from "tap";
 import { ioctlOut } from "../fs/kernel/abi.ts";
 import { HINT_COMMAND, IOCTL_STRUCT_LENGTH } from "../fs/hints/ioctl.ts";
 import { tick, u32, u64 } from "./kernel-requests.ts";
-import { create, Life } from "./takeover-life.ts";
+import { create, livesOf, type Life } from "./takeover-life.ts";
 
 const again = 2n ** 63n;
 
@@ -41,35 +37,6 @@ async function hint(
   return JSON.parse(struct.toString("utf8", 8, 8 + struct.readUInt32LE(4)));
 }
 
-interface Lives {
-  readonly first: Life;
-  /** The first one is dead; the next one goes on with a copy of its store. */
-  readonly next: (notice?: Promise<void>) => Promise<Life>;
-}
-
-async function lives(t: Test): Promise<Lives> {
-  const directory = mkdtempSync(join(tmpdir(), "onespool-ioctl-"));
-  const files = [0, 1].map((k) => openSync(join(directory, `j${k}`), "w+"));
-  const pair = files as unknown as readonly [number, number];
-  const all: Life[] = [];
-  const begin = async (notice?: Promise<void>): Promise<Life> => {
-    const life = await Life.begin(join(directory, `${all.length}`), pair, notice);
-    all.push(life);
-    return life;
-  };
-  t.teardown(async () => {
-    for (const { spool } of all) await spool.close();
-    for (const file of files) closeSync(file);
-    rmSync(directory, { recursive: true, force: true });
-  });
-  const next = (notice?: Promise<void>): Promise<Life> => {
-    const before = all.length - 1;
-    cpSync(join(directory, `${before}`), join(directory, `${before + 1}`), { recursive: true });
-    return begin(notice);
-  };
-  return { first: await begin(), next };
-}
-
 function owned(life: Life, name: string, content = ""): Open {
   const file = create(life, name, content);
   life.spool.store.commit([{ type: "attributes", ino: file.ino, uid: 1001 }]);
@@ -87,7 +54,7 @@ async function dieOf(life: Life, file: Open, line: object, body: string): Promis
 const text = (life: Life, { ino }: Open): string => life.spool.store.read(ino, 0, 100).toString();
 
 t.test("units that were written by ioctl keep their tokens", async (t) => {
-  const { first, next } = await lives(t);
+  const { first, next } = await livesOf(t);
   const file = owned(first, "a");
   t.same(await hint(first, file, { op: "write" }, "first"), { ok: true, units: ["1"] });
   t.same(await hint(first, file, { op: "write" }, "second"), { ok: true, units: ["2"] });
@@ -102,7 +69,7 @@ t.test("units that were written by ioctl keep their tokens", async (t) => {
 });
 
 t.test("a write or a forget by ioctl whose reply was lost is not done twice", async (t) => {
-  const { first, next } = await lives(t);
+  const { first, next } = await livesOf(t);
   const file = owned(first, "a");
   const writing = { op: "write", lengths: [2, 3] };
   const lost = await dieOf(first, file, writing, "abcde");
@@ -116,7 +83,7 @@ t.test("a write or a forget by ioctl whose reply was lost is not done twice", as
 });
 
 t.test("the kernel hears of what an ioctl has changed before its answer", async (t) => {
-  const { first, next } = await lives(t);
+  const { first, next } = await livesOf(t);
   const file = owned(first, "a", "one ");
   const deliver = { op: "deliver", shared: [{ bytes: 3 }], to: [{ path: "a" }] };
   const lost = await dieOf(first, file, deliver, "two");

@@ -1,4 +1,8 @@
 /** Serving processes without a mount, one after the other over the same journal: what each of them finds. */
+import { closeSync, cpSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Test } from "tap";
 import { opcode } from "../fs/kernel/abi.ts";
 import { InheritedInodes } from "../fs/kernel/inherited-inodes.ts";
 import { Protocol } from "../fs/kernel/protocol.ts";
@@ -148,3 +152,35 @@ export const writing = (handle: number, content: string, flags: number): Body =>
   u32(0),
   Buffer.from(content),
 ];
+
+export interface Lives {
+  readonly first: Life;
+  /** The last one is dead; the next one goes on with a copy of its store. */
+  readonly next: (notice?: Promise<void>) => Promise<Life>;
+}
+
+export async function livesOf(t: Test): Promise<Lives> {
+  const directory = mkdtempSync(join(tmpdir(), "onespool-lives-"));
+  const files = [0, 1].map((k) => openSync(join(directory, `j${k}`), "w+"));
+  const pair = files as unknown as readonly [number, number];
+  const all: Life[] = [];
+  const begin = async (notice?: Promise<void>): Promise<Life> => {
+    const life = await Life.begin(join(directory, `${all.length}`), pair, notice);
+    all.push(life);
+    return life;
+  };
+  t.teardown(async () => {
+    for (const { spool } of all) await spool.close();
+    for (const file of files) closeSync(file);
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const next = (notice?: Promise<void>): Promise<Life> => {
+    const last = all.at(-1)!;
+    last.isDying = true;
+    last.spool.store.observer = undefined;
+    const before = join(directory, `${all.length - 1}`);
+    cpSync(before, join(directory, `${all.length}`), { recursive: true });
+    return begin(notice);
+  };
+  return { first: await begin(), next };
+}

@@ -5,14 +5,13 @@
 import { closeSync, cpSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Test } from "tap";
 import t from "tap";
 import { CONTROL_INO } from "../fs/files/control.ts";
 import { StoreError } from "../fs/store/errors.ts";
 import { entryOut, FUSE_WRITE_KILL_SUIDGID } from "../fs/kernel/abi.ts";
 import { handleOf, text, tick, u32, u64 } from "./kernel-requests.ts";
 import type { Body, OpcodeName } from "./takeover-life.ts";
-import { create, creating, Killed, Life, writing } from "./takeover-life.ts";
+import { create, creating, Killed, Life, livesOf, writing } from "./takeover-life.ts";
 
 const again = 2n ** 63n;
 const O_RDWR = 2;
@@ -199,35 +198,6 @@ const cases: Record<string, Case> = {
   },
 };
 
-/** The store of a process that dies now, and goes on in another one. */
-interface Lives {
-  readonly first: Life;
-  readonly next: (from: number) => Promise<Life>;
-}
-
-async function livesOf(t: Test): Promise<Lives> {
-  const directory = mkdtempSync(join(tmpdir(), "onespool-once-"));
-  const files = [0, 1].map((k) => openSync(join(directory, `j${k}`), "w+"));
-  const pair = files as unknown as readonly [number, number];
-  const all: Life[] = [];
-  t.teardown(async () => {
-    for (const { spool } of all) await spool.close();
-    for (const file of files) closeSync(file);
-    rmSync(directory, { recursive: true, force: true });
-  });
-  const begin = async (): Promise<Life> => {
-    all.push(await Life.begin(join(directory, `${all.length}`), pair));
-    return all.at(-1)!;
-  };
-  const next = (from: number): Promise<Life> => {
-    all[from]!.isDying = true;
-    all[from]!.spool.store.observer = undefined;
-    cpSync(join(directory, `${from}`), join(directory, `${from + 1}`), { recursive: true });
-    return begin();
-  };
-  return { first: await begin(), next };
-}
-
 t.test(
   "a hint whose reply nobody has read is not done again by the second successor",
   async (t) => {
@@ -243,10 +213,10 @@ t.test(
     await first.askSoon("WRITE", CONTROL_INO, asking({ op: "forget", units: ["1"] }), 1004n);
     await first.askSoon("WRITE", CONTROL_INO, asking({ op: "write" }, "other"), 1006n);
     for (let turn = 0; turn < 100; turn++) await tick();
-    const second = await next(0);
+    const second = await next();
     for (let turn = 0; turn < 100; turn++) await tick();
     second.spool.store.observer = undefined;
-    const third = await next(1);
+    const third = await next();
     t.same(await read(third, 1008n), { ok: true, forgotten: 1 });
     t.same(await read(third, 1010n), { ok: true, units: ["2"] });
   },
@@ -270,7 +240,7 @@ t.test("an append whose set-user-id bits were still to go takes them away", asyn
   };
   await first.loseReplyTo("WRITE", ino, killing, 1000n);
   t.equal(commits, 2);
-  const second = await next(0);
+  const second = await next();
   const reply = await second.askSoon("WRITE", ino, killing, 1000n + again);
   t.equal(reply.error, 0);
   t.equal(content(second, "a"), "one two");
