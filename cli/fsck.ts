@@ -29,6 +29,11 @@ function asText(store: string, report: CheckReport): string {
   if (report.tornBytes > 0) {
     lines.push(`cut off ${bytes(report.tornBytes)} of an unfinished write at the end of the log`);
   }
+  if (report.savedTail !== undefined) {
+    lines.push(
+      `whole records were in it, behind one that is not: it is kept in ${report.savedTail}`,
+    );
+  }
   const counts = [
     `names ${grouped(report.names)}`,
     `inodes ${grouped(report.inodes)}`,

@@ -44,14 +44,16 @@ t.test("the worked example of docs/FORMAT.md", async (t) => {
     ],
   };
   const meta = changesToBytes([change]);
-  const commit = encodeFrame(FRAME_COMMIT, meta, 0);
+  const commit = encodeFrame(FRAME_COMMIT, meta, 32);
   t.equal(
     commit.toString("hex", 4),
-    ["15000000", "00000000", "02000000", "01", "04", "8096a4f70c00", "01", "02000b", "02"].join(
+    ["15000000", "20000000", "02000000", "01", "04", "8096a4f70c00", "01", "02000b", "02"].join(
       "",
     ) + ["1003", "0216", "1103", "0000"].join(""),
   );
   t.equal(frameChecksum(commit, 0, meta.length), decodeFrameHeader(commit, 0).checksum);
+  t.match(decodeFrameHeader(commit, 0), { dataLength: 0, durableEnd: 32 });
+  t.match(decodeFrameHeader(unit, 0), { dataLength: 17, durableEnd: 0 });
 });
 
 t.test("every change comes back as it was", async (t) => {

@@ -49,6 +49,8 @@ export interface CheckReport {
   /** What the start found: bytes of the log that the index lacked, and the torn tail that was cut off. */
   readonly replayedBytes: number;
   readonly tornBytes: number;
+  /** Where that tail is kept: whole commits were in it, behind one that was not. */
+  readonly savedTail: string | undefined;
   readonly indexRebuilt: boolean;
   /** Files of the index that were damaged; it was made anew. */
   readonly indexDamage: readonly FileDamage[];
@@ -134,12 +136,6 @@ async function checkOpen(
   await names.run();
   const damage = await units.reportDamage();
   const { recovered, indexRebuilt } = store;
-  if (recovered.savedTail !== undefined) {
-    problems.add(
-      `${recovered.tornBytes} bytes with whole commits among them stood behind a bad frame and were ` +
-        `taken off the log; they are kept in ${recovered.savedTail}`,
-    );
-  }
   return {
     clean: problems.count === 0,
     opened: true,
@@ -149,6 +145,7 @@ async function checkOpen(
     problemCount: problems.count,
     replayedBytes: recovered.bytes,
     tornBytes: recovered.tornBytes,
+    savedTail: recovered.savedTail,
     indexRebuilt,
     segments: units.log.segments,
     logBytes: units.log.bytes,
@@ -190,6 +187,7 @@ async function checkLogOnly(
       indexRebuilt: false,
       replayedBytes: 0,
       tornBytes: 0,
+      savedTail: undefined,
       segments: log.segments,
       logBytes: log.bytes,
       inodes: 0,

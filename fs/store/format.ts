@@ -35,7 +35,10 @@ export const CHUNK_LENGTH_MAX = 64 * 1024;
 export interface FrameHeader {
   readonly kind: number;
   readonly metaLength: number;
+  /** 0 in a commit. */
   readonly dataLength: number;
+  /** Of a commit: so much of the segment was on stable storage when it was written; 0: not known. */
+  readonly durableEnd: number;
   readonly checksum: number;
 }
 
@@ -69,11 +72,14 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | undefined {
   };
 }
 
-/** Header and meta of a frame in one buffer; the data, if any, follows it in the file. */
-export function encodeFrame(kind: number, meta: Uint8Array, dataLength: number): Buffer {
+/**
+ * Header and meta of a frame in one buffer; the data, if any, follows it in the file. `third`: of a unit the data's
+ * length, of a commit how much of the segment is on stable storage.
+ */
+export function encodeFrame(kind: number, meta: Uint8Array, third: number): Buffer {
   const bytes = Buffer.allocUnsafe(FRAME_HEADER_LENGTH + meta.length);
   bytes.writeUInt32LE(meta.length, 4);
-  bytes.writeUInt32LE(dataLength, 8);
+  bytes.writeUInt32LE(third, 8);
   bytes.writeUInt32LE(kind, 12);
   bytes.set(meta, FRAME_HEADER_LENGTH);
   bytes.writeUInt32LE(crc32c(bytes.subarray(4)), 0);
@@ -81,11 +87,14 @@ export function encodeFrame(kind: number, meta: Uint8Array, dataLength: number):
 }
 
 export function decodeFrameHeader(bytes: Buffer, at: number): FrameHeader {
+  const third = bytes.readUInt32LE(at + 8);
+  const kind = bytes.readUInt32LE(at + 12);
   return {
     checksum: bytes.readUInt32LE(at),
     metaLength: bytes.readUInt32LE(at + 4),
-    dataLength: bytes.readUInt32LE(at + 8),
-    kind: bytes.readUInt32LE(at + 12),
+    dataLength: kind === FRAME_COMMIT ? 0 : third,
+    durableEnd: kind === FRAME_COMMIT ? third : 0,
+    kind,
   };
 }
 

@@ -39,6 +39,11 @@ export interface CommitFrame {
   readonly offset: number;
   /** The changes, not decoded; a view of the window. */
   readonly meta: Buffer;
+  /**
+   * So much of the segment was on stable storage when the commit was written: a frame that is not whole and begins before
+   * that is damage, not what a crash left. 0: not known, as where a commit has come from another segment.
+   */
+  readonly durableEnd: number;
   readonly end: number;
 }
 
@@ -73,7 +78,10 @@ export function readFrame(window: SegmentWindow, offset: number): Frame | BadFra
   const start = offset - window.start;
   if (frameChecksum(window.bytes, start, metaLength) !== header.checksum) return WRONG_CHECKSUM;
   const meta = window.bytes.subarray(start + FRAME_HEADER_LENGTH, start + headLength);
-  if (kind === FRAME_COMMIT) return { kind: "commit", offset, meta, end };
+  if (kind === FRAME_COMMIT) {
+    const durableEnd = header.durableEnd > offset ? 0 : header.durableEnd;
+    return { kind: "commit", offset, meta, durableEnd, end };
+  }
   if (kind !== FRAME_UNIT) return bad("unknown", `a frame of kind ${kind}`);
   const unit = unitOf(meta);
   if (unit === undefined || storedLength(unit.chunks) !== dataLength) return MALFORMED_UNIT;
@@ -101,9 +109,8 @@ function isKnown(kind: number): boolean {
   return kind === FRAME_UNIT || kind === FRAME_COMMIT;
 }
 
-function isPossible({ kind, metaLength, dataLength }: FrameHeader): boolean {
-  if (metaLength > FRAME_META_LENGTH_MAX) return false;
-  return dataLength <= (kind === FRAME_COMMIT ? 0 : UNIT_LENGTH_MAX);
+function isPossible({ metaLength, dataLength }: FrameHeader): boolean {
+  return metaLength <= FRAME_META_LENGTH_MAX && dataLength <= UNIT_LENGTH_MAX;
 }
 
 function unitOf(meta: Buffer): UnitMeta | undefined {

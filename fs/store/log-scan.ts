@@ -113,7 +113,10 @@ class SegmentDamage {
     if (!this.#isLast && scan.tail !== "none") {
       this.#addRecord(scan.end, this.#content.length - scan.end);
     }
-    return this.#found.sort((a, b) => a.offset - b.offset);
+    // The rest is what a crash left: the next start takes it off.
+    const isDamage = ({ offset, kind }: LogDamage): boolean =>
+      !this.#isLast || kind === "malformed" || kind === "header" || offset < scan.durableEnd;
+    return this.#found.filter(isDamage).sort((a, b) => a.offset - b.offset);
   }
 
   #visit(frame: ScannedFrame): void {

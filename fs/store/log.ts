@@ -131,7 +131,7 @@ export class Log {
     }
     this.#beginBatch();
     const position = this.queuedEnd;
-    this.#push(encodeFrame(FRAME_COMMIT, meta, 0));
+    this.#push(encodeFrame(FRAME_COMMIT, meta, this.#syncedOffset));
     return position;
   }
 

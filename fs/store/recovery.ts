@@ -1,6 +1,7 @@
 /**
  * Brings the state from where the index ends to the end of the log: the same apply() as live. The torn
- * tail of the last segment is cut off; a bad frame anywhere else is damage.
+ * tail of the last segment is cut off; a bad frame anywhere else is damage, and so is one in the last segment where
+ * a later commit says that all was on stable storage.
  */
 import { ByteReader, MalformedError } from "../../base/bytes.ts";
 import { apply, applyUnit } from "./apply.ts";
@@ -12,7 +13,7 @@ import type { CommitFrame, Frame } from "./frame.ts";
 import type { LogPosition } from "./log.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import type { ReadOptions } from "./segment-reader.ts";
-import { checkSegmentHeader, commitFollows, readFrames } from "./segment-reader.ts";
+import { badEndAt, checkSegmentHeader, readFrames } from "./segment-reader.ts";
 import type { State } from "./state.ts";
 import { Unit } from "./unit.ts";
 
@@ -113,11 +114,16 @@ function readPiece(
   let savedTail: string | undefined;
   if (read.torn !== undefined) {
     if (!last) throw new StoreError("STORE_DAMAGED", `segment ${segment}: ${read.torn}`);
+    const { isDamage, commitFollows } = badEndAt(files, segment, read.offset);
+    if (isDamage) {
+      const why = "where later records say that all was on stable storage";
+      throw new StoreError("STORE_DAMAGED", `segment ${segment}: ${read.torn}, ${why}`);
+    }
     tornBytes = files.length(segment) - read.offset;
-    if (commitFollows(files, segment, read.offset)) {
+    if (commitFollows) {
       savedTail = files.saveTail(segment, read.offset);
       process.emitWarning(
-        `segment ${segment}: ${read.torn}, and whole commits behind it: that is damage, or a crash of the machine. ` +
+        `segment ${segment}: ${read.torn}, and whole commits behind it, as a crash of the machine leaves them. ` +
           `The ${tornBytes} bytes from there on are taken off the log and kept in ${savedTail}`,
       );
     }

@@ -8,9 +8,9 @@ import { decodeSegmentHeader, FORMAT_VERSION, SEGMENT_HEADER_LENGTH } from "./fo
 import type { BadFrame, Frame, UnitFrame } from "./frame.ts";
 import { dataOf, readFrame } from "./frame.ts";
 import type { SegmentFiles } from "./segment-files.ts";
-import { commitFollowsIn } from "./segment-scan.ts";
+import { scanSegment } from "./segment-scan.ts";
 import type { SegmentWindow } from "./segment-window.ts";
-import { FileWindow, isZeroFrom, wholeSegment } from "./segment-window.ts";
+import { FileWindow, isZeroFrom } from "./segment-window.ts";
 
 const READ_LENGTH = 4 * 1024 * 1024;
 
@@ -88,11 +88,21 @@ function isDataWhole(window: SegmentWindow, frame: UnitFrame): boolean {
 }
 
 /**
- * Whether a whole commit stands somewhere behind a bad frame. A crash can leave that too, when the disk wrote
- * later blocks first, but so does damage: then what follows was acknowledged.
+ * What a bad frame of the last segment is. A crash leaves one, and whole frames behind it as well when the disk wrote
+ * later blocks first; but never where a later commit says that the segment was on stable storage already.
  */
-export function commitFollows(files: SegmentFiles, segment: number, offset: number): boolean {
-  const bytes = Buffer.alloc(files.length(segment) - offset);
-  const count = files.read(segment, offset, bytes, 0, bytes.length);
-  return commitFollowsIn(wholeSegment(bytes.subarray(0, count)), 0);
+export interface BadEnd {
+  readonly isDamage: boolean;
+  /** Whether whole commits stand behind it. */
+  readonly commitFollows: boolean;
+}
+
+export function badEndAt(files: SegmentFiles, segment: number, offset: number): BadEnd {
+  const bytes = Buffer.allocUnsafeSlow(files.length(segment));
+  const count = files.read(segment, 0, bytes, 0, bytes.length);
+  let commitFollows = false;
+  const { durableEnd } = scanSegment(bytes.subarray(0, count), segment, true, (frame) => {
+    if (frame.kind === "commit" && frame.offset > offset) commitFollows = true;
+  });
+  return { isDamage: offset < durableEnd, commitFollows };
 }

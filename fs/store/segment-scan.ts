@@ -39,6 +39,8 @@ export interface SegmentScan {
   readonly bad: readonly BadRange[];
   /** What stands behind the last whole frame: in the last segment the tail that a crash left, else damage. */
   readonly tail: "none" | "zeros" | "torn";
+  /** So much of the segment was on stable storage, as its commits say: what is bad in that is damage. */
+  readonly durableEnd: number;
 }
 
 /**
@@ -55,27 +57,24 @@ export function scanSegment(
   const window = wholeSegment(bytes);
   const bad: BadRange[] = [];
   let at = Math.min(SEGMENT_HEADER_LENGTH, bytes.length);
+  let durableEnd = 0;
   while (at < bytes.length) {
     const frame = readFrame(window, at);
     if (frame.kind !== "bad") {
+      if (frame.kind === "commit") durableEnd = Math.max(durableEnd, frame.durableEnd);
       visit(frame.kind === "unit" ? withBadChunks(window, frame) : frame);
       at = frame.end;
       continue;
     }
-    if (isZeroFrom(window, at)) return { header, end: at, bad, tail: "zeros" };
+    if (isZeroFrom(window, at)) return { header, end: at, bad, tail: "zeros", durableEnd };
     const next = nextWholeFrame(window, at);
     if (next === undefined || (isLast && !hasCommit(window, next))) {
-      return { header, end: at, bad, tail: "torn" };
+      return { header, end: at, bad, tail: "torn", durableEnd };
     }
     bad.push({ offset: at, length: next - at });
     at = next;
   }
-  return { header, end: at, bad, tail: "none" };
-}
-
-/** Whether a whole commit stands anywhere behind the bad frame at an offset. */
-export function commitFollowsIn(window: SegmentWindow, bad: number): boolean {
-  return hasCommit(window, nextWholeFrame(window, bad));
+  return { header, end: at, bad, tail: "none", durableEnd };
 }
 
 function scanHeader(bytes: Buffer, segment: number): SegmentScan["header"] {
