@@ -86,6 +86,8 @@ export class Reclaimer {
   /** The round that runs, if one does; it never rejects. */
   #running: Promise<unknown> = Promise.resolve();
   #cleaning: Cleaning | undefined;
+  /** Segments that the log says may go, perhaps not durably yet: their files are still there. */
+  readonly #gone = new Set<number>();
   #failure: string | undefined;
   #retryAtMs = 0;
   /** Bytes appended to the log by cleaning. */
@@ -141,7 +143,7 @@ export class Reclaimer {
     const { log } = this.#host;
     if (log.appended < this.#lookAt || performance.now() < this.#retryAtMs) return;
     this.#lookAt = log.appended + log.segmentLength * LOOK_AGAIN_PART;
-    if (this.#urgency() <= 0) return;
+    if (this.#urgency() <= 0 && this.#gone.size === 0) return;
     const pace = new Pace(log.appended - this.#ownBytes, performance.now());
     this.#begin({ pace, isStopped: false }, (round) => this.#background(round)).catch(
       (error: unknown) => this.#failed(error),
@@ -215,6 +217,7 @@ export class Reclaimer {
 
   async #background(round: Round): Promise<void> {
     const { log } = this.#host;
+    await this.#removeLeft();
     const ownBytes = this.#ownBytes;
     const othersBytes = log.appended - ownBytes;
     const gain = new Gain(this.#logBytes(), log.segmentLength * LOOK_AGAIN_PART);
@@ -241,6 +244,7 @@ export class Reclaimer {
   }
 
   async #everything(round: Round, deadPartMin: number): Promise<void> {
+    await this.#removeLeft();
     await this.#host.checkpoint();
     const { segment: end } = this.#host.log.end;
     await this.#lengths.lookAt(this.#host.state.segments, end);
@@ -297,11 +301,26 @@ export class Reclaimer {
     await log.durable(this.#patience(round));
     if (round.isStopped || this.#keepsSome(cleaning)) return;
     this.#own(() => cleaning.recordRemoval());
+    for (const segment of victims) this.#gone.add(segment);
     await log.durable(this.#patience(round));
-    for (const segment of victims) await this.#removeFile(segment);
+    await this.#removeFiles();
     this.#bytesMoved += cleaning.unitBytes;
     this.#recordBytes += cleaning.recordBytes;
     this.#cleaning = undefined;
+  }
+
+  /** Of segments that the log says may go, durably: also of those of an earlier batch that could not be synced at once. */
+  async #removeFiles(): Promise<void> {
+    for (const segment of this.#gone) {
+      this.#gone.delete(segment);
+      await this.#removeFile(segment);
+    }
+  }
+
+  async #removeLeft(): Promise<void> {
+    if (this.#gone.size === 0) return;
+    await this.#host.log.durable();
+    await this.#removeFiles();
   }
 
   /** The log says that it may go, so that the next start tries again what fails here. */
