@@ -266,3 +266,18 @@ t.test("a segment whose end has moved and is not cut yet is copied as it will be
   await restore(place, restored);
   t.same(await readStore(restored), mail.model);
 });
+
+t.test("a manifest that cannot be read hides no other backup, and is told of", async (t) => {
+  const { store, place } = await make(t, new StoreLoad(seed + 40), 10);
+  for (let k = 0; k < 3; k++) await backup(store, place);
+  fs.writeFileSync(join(place, "backups", "000002.json"), "junk");
+  t.same(
+    listBackups(place).map(({ number }) => number),
+    [1, 3],
+  );
+  await t.rejects(backup(store, place, { keep: 3 }), {
+    code: "BACKUP_DAMAGED",
+    message: /^backup 4 is done, but old ones cannot be removed: .*000002/,
+  });
+  await restore(place, undefined, { number: 4 });
+});

@@ -33,6 +33,7 @@ import {
   segmentsDirectory,
   TEMPORARY_END,
 } from "./place.ts";
+import type { Pruned } from "./prune.ts";
 import { prune } from "./prune.ts";
 import { compareSegment } from "./same-segment.ts";
 import type { Damage } from "./segment-bytes.ts";
@@ -104,7 +105,7 @@ export async function backup(
     const removed =
       options.keep === undefined || damage.length > 0
         ? { backups: [], bytes: 0 }
-        : prune(place, options.keep);
+        : pruneBehind(number, place, options.keep);
     let bytes = 0;
     for (const { length } of segments) bytes += length;
     return {
@@ -180,6 +181,17 @@ class Copier {
     }
     this.copiedSegments++;
     this.copiedBytes += bytes.length;
+  }
+}
+
+/** The backup is there, whatever comes of the old ones. */
+function pruneBehind(number: number, place: string, keep: number): Pruned {
+  try {
+    return prune(place, keep);
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    const message = `backup ${number} is done, but old ones cannot be removed: ${error.message}`;
+    throw new BackupError(error.code, message, { cause: error });
   }
 }
 

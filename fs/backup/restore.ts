@@ -28,11 +28,22 @@ export interface RestoreReport {
   readonly damagedSegments: readonly number[];
 }
 
-/** The backups of a directory, oldest first. Throws BackupError when it has none. */
+/** The backups of a directory, oldest first; one that cannot be read hides no other. Throws BackupError when there is none. */
 export function listBackups(place: string): Manifest[] {
   const numbers = readMark(place) === undefined ? [] : manifestNumbers(place);
   if (numbers.length === 0) throw new BackupError("BACKUP_PLACE", `${place} has no backups`);
-  return numbers.map((number) => readManifest(place, number));
+  const found: Manifest[] = [];
+  let problem: Error | undefined;
+  for (const number of numbers) {
+    try {
+      found.push(readManifest(place, number));
+    } catch (error) {
+      problem = error as Error;
+      process.emitWarning(`backup ${number} cannot be used: ${problem.message}`);
+    }
+  }
+  if (found.length === 0 && problem !== undefined) throw problem;
+  return found;
 }
 
 /**
