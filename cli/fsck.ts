@@ -6,7 +6,7 @@ import type { CheckReport } from "../fs/store/check.ts";
 import { printable } from "../fs/store/check/damage-text.ts";
 import { about, CommandFailure, EXIT_ERRORS_LEFT } from "./failure.ts";
 import { bytes, grouped } from "./numbers.ts";
-import { resolveNew } from "./paths.ts";
+import { resolveOutsideSpools } from "./mount-places.ts";
 import { Progress } from "./progress.ts";
 import { printReport } from "./report.ts";
 
@@ -49,7 +49,7 @@ function asText(store: string, report: CheckReport): string {
 }
 
 async function salvageInto(given: string, givenTarget: string, json: boolean): Promise<void> {
-  const target = await about(givenTarget, () => resolveNew(givenTarget));
+  const target = await resolveOutsideSpools(givenTarget);
   const { salvage } = await import("../fs/salvage/salvage.ts");
   const progress = new Progress();
   const report = await about(given, async () =>

@@ -43,18 +43,22 @@ export async function prepareStore(given: string, mountpoint: string): Promise<s
   if (entry !== undefined && isOnespool(entry)) {
     throw new CommandFailure(`${given}: lies in the spool that is mounted at ${entry.mountpoint}`);
   }
-  const { isStore } = await import("../fs/store/directory.ts");
-  const outer = directoriesAbove(path).find((name) => isStore(name));
-  if (outer !== undefined) throw new CommandFailure(`${given}: lies in the store ${outer}`);
+  await refuseInStore(given, path);
   return about(given, () => {
     if (isMissingOrEmpty(path)) makeDirectory(path);
     return realpath(path);
   });
 }
 
+async function refuseInStore(given: string, path: string): Promise<void> {
+  const { isStore } = await import("../fs/store/directory.ts");
+  const outer = directoriesAbove(path).find((name) => isStore(name));
+  if (outer !== undefined) throw new CommandFailure(`${given}: lies in the store ${outer}`);
+}
+
 /**
  * A place for something new that is not served by a spool: it would be written through a mount, and be gone with it.
- * Only its first directories need exist.
+ * Nor is it in a store, whose files it would be among. Only its first directories need exist.
  */
 export async function resolveOutsideSpools(given: string): Promise<string> {
   const path = await about(given, () => resolveNew(given));
@@ -62,5 +66,6 @@ export async function resolveOutsideSpools(given: string): Promise<string> {
   if (entry !== undefined && isOnespool(entry)) {
     throw new CommandFailure(`${given}: is in a spool; give a directory elsewhere`);
   }
+  await refuseInStore(given, path);
   return path;
 }

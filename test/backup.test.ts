@@ -160,7 +160,14 @@ t.test("a directory of another store, of something else, or in the store is refu
   const { store: other } = await make(t, new StoreLoad(seed + 6), 30);
   await t.rejects(backup(other, place), { code: "BACKUP_PLACE", message: /another store/ });
   await t.rejects(backup(other, mail.directory), { code: "BACKUP_PLACE", message: /is not empty/ });
-  t.match(await onespool("backup", store, join(store, "x")), { code: 1, stderr: /in each other/ });
+  t.match(await onespool("backup", store, join(store, "x")), {
+    code: 1,
+    stderr: /lies in the store/,
+  });
+  t.match(await onespool("restore", place, join(store, "log/x")), {
+    code: 1,
+    stderr: /lies in the store/,
+  });
   t.match(await onespool("backup", place, other), { code: 1, stderr: /is not a store/ });
   t.match(await onespool("backup", store, place, "--keep", "0"), { code: 2, stderr: /1 or more/ });
   t.match(await onespool("restore", place, store), { code: 1, stderr: /is not empty/ });

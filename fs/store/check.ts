@@ -17,11 +17,15 @@ import { describeDamage } from "./check/damage-text.ts";
 import { FileCheck } from "./check/file-check.ts";
 import { NameCheck } from "./check/name-check.ts";
 import { PROBLEMS_MAX } from "./check/problems.ts";
+import { IndexView } from "./check/index-view.ts";
 import { UnitCheck } from "./check/unit-check.ts";
+import type { Disk } from "./disk.ts";
 import { checkFormat, lockStore, unlockStore } from "./directory.ts";
 import { StoreError } from "./errors.ts";
 import type { FileDamage } from "./leveldb/check-files.ts";
 import { checkLevelFiles } from "./leveldb/check-files.ts";
+import { IndexDb } from "./index-db.ts";
+import type { LogDamage } from "./log-scan.ts";
 import { scanLog } from "./log-scan.ts";
 import type { StoreMedium } from "./opening.ts";
 import { indexDirectory } from "./paths.ts";
@@ -157,10 +161,10 @@ async function checkOpen(
   };
 }
 
-/** Of a store that does not open: what is damaged, without what it touches. */
+/** Of a store that does not open: what is damaged, with what it touches if there is an index. Nothing is changed. */
 async function checkLogOnly(
   directory: string,
-  { disk = systemDisk }: StoreMedium,
+  { disk = systemDisk, indexKind = IndexDb }: StoreMedium,
   reason: string,
   { progress, indexDamage }: Checking,
 ): Promise<CheckReport> {
@@ -169,13 +173,19 @@ async function checkLogOnly(
   try {
     const onProgress = (part: number): void => progress("log", part);
     const log = await scanLog(files, { unit: () => {} }, { mayBeTorn: true, onProgress });
-    const damage = log.damage.map((found) => {
-      const unknown = { lostBytes: [], files: [], fileCount: 0, pendingCount: 0 };
-      return Object.assign(unknown, found);
-    });
+    const found = [...log.damage].sort((a, b) => rank(a) - rank(b));
+    const known = hasIndex(directory, disk)
+      ? await IndexView.open(directory, files, indexKind)
+      : undefined;
+    if (known !== undefined) {
+      found.push(...(await known.missing(files, log)));
+    }
+    const damage = (await known?.touched(files, found)) ?? found.map(untold);
+    await known?.close();
+    const unknown = known === undefined ? "; which files are touched cannot be told" : "";
     const problems = [
-      `the store cannot be opened: ${reason}; which files are touched cannot be told`,
-      ...damage.slice(0, PROBLEMS_MAX).map((found) => describeDamage(found, false)),
+      `the store cannot be opened: ${reason}${unknown}`,
+      ...damage.slice(0, PROBLEMS_MAX).map((one) => describeDamage(one, known !== undefined)),
     ];
     return {
       clean: false,
@@ -200,4 +210,18 @@ async function checkLogOnly(
     files.closeAll();
     unlockStore(lock, disk);
   }
+}
+
+/** The wrong file under a name is the cause of what else is found. */
+function rank({ kind }: LogDamage): number {
+  return kind === "misplaced" ? 0 : 1;
+}
+
+function untold(found: LogDamage): ReportedDamage {
+  return { ...found, lostBytes: [], files: [], fileCount: 0, pendingCount: 0 };
+}
+
+/** Opening would make one. */
+function hasIndex(directory: string, disk: Disk): boolean {
+  return disk.exists(indexDirectory(directory));
 }

@@ -23,7 +23,9 @@ import { firstNumber, kindRange } from "./keys.ts";
 import type { LogPosition } from "./log.ts";
 import { Log } from "./log.ts";
 import { applyMovedTail } from "./log-tail.ts";
+import type { Meta } from "./meta-row.ts";
 import { decodeMeta } from "./meta-row.ts";
+import { refuseMisplaced } from "./misplaced.ts";
 import { decodePending } from "./pending.ts";
 import type { StepLimits } from "./reclaim/host.ts";
 import type { Recovered } from "./recovery.ts";
@@ -153,16 +155,9 @@ async function recover(
   reserve: Reserve,
   options: StoreOptions,
 ): Promise<Pick<Opened, "log" | "checkpointBytes" | "recovered" | "lagBytes" | "covered">> {
-  const metaRow = index.meta();
-  const meta = metaRow === undefined ? undefined : decodeMeta(metaRow);
-  if (meta !== undefined) {
-    state.counters = { ...meta.counters };
-    for (const ino of meta.orphans) state.orphans.add(ino);
-    for (const id of meta.unlinked) state.unlinked.add(id);
-    state.removedSegments = meta.removed;
-    await loadSmallRows(index, state);
-  }
+  const meta = await loadState(index, state);
   const { checkpointBytes = CHECKPOINT_BYTES } = options;
+  refuseMisplaced(files);
   files.removeUnfinished();
   removeUnfinishedSegment(files);
   cutLastButOne(files);
@@ -237,6 +232,19 @@ function cutLastButOne(files: SegmentFiles): void {
   if (before === undefined || last !== before + 1) return;
   const length = files.previousLength(last);
   if (length > 0) files.cutAnew(before, length);
+}
+
+/** What is always in memory; undefined when the index is empty. Throws INDEX_DAMAGED. */
+export async function loadState(index: StoreIndex, state: State): Promise<Meta | undefined> {
+  const row = index.meta();
+  if (row === undefined) return undefined;
+  const meta = decodeMeta(row);
+  state.counters = { ...meta.counters };
+  for (const ino of meta.orphans) state.orphans.add(ino);
+  for (const id of meta.unlinked) state.unlinked.add(id);
+  state.removedSegments = meta.removed;
+  await loadSmallRows(index, state);
+  return meta;
 }
 
 /** Rows that are always in memory: the use of segments, and what is pending. */

@@ -52,7 +52,7 @@ interface Found {
 }
 
 export async function reportDamage(
-  { state, index }: StoreInternals,
+  { state, index }: Pick<StoreInternals, "state" | "index">,
   damage: readonly Damage[],
 ): Promise<ReportedDamage[]> {
   if (damage.length === 0) return [];

@@ -12,18 +12,21 @@ const what: Readonly<Record<LogDamageKind, string>> = {
   record: "a record is damaged",
   malformed: "a record cannot be understood",
   data: "stored bytes do not fit their checksum",
+  misplaced: "the file is another segment's",
   missing: "the segment's file is missing",
+  cut: "the segment's end is missing",
 };
 
 /** `isIndexKnown`: whether the index was there to be asked which files are touched. */
 export function describeDamage(found: ReportedDamage, isIndexKnown = true): string {
-  const { kind, segment, offset, length, unit, files, fileCount, pendingCount } = found;
+  const { kind, segment, offset, length, number, unit, files, fileCount, pendingCount } = found;
   const where =
     kind === "missing"
       ? `segment ${segment}`
       : `segment ${segment}, offset ${offset}, ${length} bytes`;
   const of = unit === undefined ? "" : ` (unit ${unit.id})`;
-  const parts = [`${where}: ${what[kind]}${of}`];
+  const whose = number === undefined ? "" : `: its header says ${number}`;
+  const parts = [`${where}: ${what[kind]}${of}${whose}`];
   const named = files.slice(0, FILES_IN_LINE).map(describeFile);
   if (fileCount > named.length) named.push(`and ${fileCount - named.length} more`);
   if (fileCount > 0) {

@@ -14,7 +14,7 @@ export interface PlacedBytes extends LostBytes {
 }
 
 /** Of a unit whose record is damaged: its bytes need not be, and the index has what is needed to read them. */
-export function lostBytesOf(files: SegmentFiles, unit: Unit): PlacedBytes[] {
+export function lostBytesOf(files: Pick<SegmentFiles, "list" | "read">, unit: Unit): PlacedBytes[] {
   const { id, segment, position, chunks } = unit;
   const data = Buffer.alloc(storedLength(chunks));
   const count = files.list().includes(segment)
@@ -57,6 +57,6 @@ export function withLostBytes(
 
 function isWithin({ segment, position, length }: PlacedBytes, found: LogDamage): boolean {
   if (segment !== found.segment || found.unit !== undefined) return false;
-  if (found.kind === "missing") return true;
+  if (found.kind === "missing" || found.kind === "misplaced") return true;
   return position < found.offset + found.length && position + length > found.offset;
 }

@@ -29,7 +29,7 @@ export class UnitCheck {
   /** Segments with records that cannot be read: units that stand there are looked at by themselves. */
   readonly #damaged = new Set<number>();
   readonly #lost: PlacedBytes[] = [];
-  log: ScannedLog = { segments: 0, bytes: 0, damage: [] };
+  log: ScannedLog = { segments: 0, bytes: 0, damage: [], removed: [], ends: new Map() };
   units = 0;
 
   constructor(store: CheckedStore, unitsPerPass: number) {

@@ -1,0 +1,131 @@
+/**
+ * The index of a store that cannot be opened, as it is: which files damage of the log touches, and what the log should have
+ * that it has not. Nothing is read from the log but bytes of units.
+ */
+import { ByteReader } from "../../../base/bytes.ts";
+import { storedLength } from "../chunks.ts";
+import { StoreError } from "../errors.ts";
+import { firstNumber, kindRange } from "../keys.ts";
+import { SEGMENT_HEADER_LENGTH } from "../format.ts";
+import type { LogDamage, ScannedLog } from "../log-scan.ts";
+import type { Meta } from "../meta-row.ts";
+import { loadState } from "../opening.ts";
+import type { SegmentFiles } from "../segment-files.ts";
+import { hasSegment } from "../segment-set.ts";
+import { State } from "../state.ts";
+import type { IndexKind, StoreIndex } from "../store-index.ts";
+import type { Unit } from "../unit.ts";
+import { decodeUnit } from "../unit.ts";
+import type { ReportedDamage } from "./damage-report.ts";
+import { reportDamage } from "./damage-report.ts";
+import type { PlacedBytes } from "./lost-bytes.ts";
+import { lostBytesOf, withLostBytes } from "./lost-bytes.ts";
+
+export type LogFiles = Pick<SegmentFiles, "list" | "length" | "read">;
+
+/** So many units of which none stands in the log where the index says are those of another store. */
+const UNITS_COMPARED = 1_000;
+
+export class IndexView {
+  readonly state: State;
+  readonly meta: Meta;
+  readonly #index: StoreIndex;
+
+  private constructor(index: StoreIndex, state: State, meta: Meta) {
+    this.#index = index;
+    this.state = state;
+    this.meta = meta;
+  }
+
+  /** Undefined when there is none, or it is damaged, or another store's. `store` is the directory that it is in. */
+  static async open(
+    store: string,
+    files: LogFiles,
+    kind: IndexKind,
+  ): Promise<IndexView | undefined> {
+    let index: StoreIndex | undefined;
+    try {
+      index = await kind.open(store);
+      const state = new State(index);
+      const meta = await loadState(index, state);
+      if (meta !== undefined) {
+        const view = new IndexView(index, state, meta);
+        if (await view.#isOf(files)) return view;
+      }
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+    }
+    await index?.close();
+    return undefined;
+  }
+
+  close(): Promise<void> {
+    return this.#index.close();
+  }
+
+  async #isOf(files: LogFiles): Promise<boolean> {
+    const existing = new Set(files.list());
+    let compared = 0;
+    let isFound = false;
+    await this.#eachUnit((unit) => {
+      if (isFound || compared >= UNITS_COMPARED || !existing.has(unit.segment)) return;
+      compared++;
+      isFound = lostBytesOf(files, unit).length === 0;
+    });
+    return isFound || compared === 0;
+  }
+
+  async #eachUnit(visit: (unit: Unit) => void): Promise<void> {
+    await this.#index.each(kindRange("u"), (key, value) => {
+      visit(decodeUnit(firstNumber(key), new ByteReader(value)));
+    });
+  }
+
+  /**
+   * What the log lacks, by what the index knows of it. Cleaning may have removed segments that it does not know of yet.
+   */
+  async missing(files: LogFiles, { ends, removed, damage }: ScannedLog): Promise<LogDamage[]> {
+    const { segment: last, offset } = this.meta.position;
+    const wanted = new Map([[last, offset]]);
+    await this.#eachUnit(({ segment, position, chunks }) => {
+      const end = position + storedLength(chunks);
+      wanted.set(segment, Math.max(end, wanted.get(segment) ?? 0));
+    });
+    const existing = new Set(files.list());
+    const missing: LogDamage[] = [];
+    for (let segment = 1; segment <= last; segment++) {
+      const end = wanted.get(segment) ?? 0;
+      if (existing.has(segment)) {
+        // What is not whole before that is told already.
+        const told = damage.filter((found) => found.segment === segment && found.kind !== "data");
+        const from = ends.get(segment)?.offset ?? 0;
+        const at = Math.max(SEGMENT_HEADER_LENGTH, from, ...told.map(endOf));
+        if (at < end) missing.push({ kind: "cut", segment, offset: at, length: end - at });
+      } else if (!hasSegment(this.meta.removed, segment) && !hasSegment(removed, segment)) {
+        missing.push({ kind: "missing", segment, offset: 0, length: end });
+      }
+    }
+    return missing;
+  }
+
+  async touched(files: LogFiles, damage: readonly LogDamage[]): Promise<ReportedDamage[]> {
+    const damaged = new Set(
+      damage.filter(({ kind }) => kind !== "data").map(({ segment }) => segment),
+    );
+    const list = files.list();
+    const known: Pick<LogFiles, "list" | "read"> = {
+      list: () => list,
+      read: (...range) => files.read(...range),
+    };
+    const lost: PlacedBytes[] = [];
+    await this.#eachUnit((unit) => {
+      if (damaged.has(unit.segment)) lost.push(...lostBytesOf(known, unit));
+    });
+    const { state } = this;
+    return reportDamage({ state, index: this.#index }, withLostBytes(state, damage, lost));
+  }
+}
+
+function endOf({ offset, length }: LogDamage): number {
+  return offset + length;
+}
