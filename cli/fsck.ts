@@ -1,9 +1,10 @@
 /** `onespool fsck`: proves a store that nobody has open. */
 import { realpath, stat } from "node:fs/promises";
 import { Command } from "commander";
+import type { DifferingFile } from "../fs/salvage/differing.ts";
 import type { SalvageReport } from "../fs/salvage/salvage.ts";
 import type { CheckReport } from "../fs/store/check.ts";
-import { printable } from "../fs/store/check/damage-text.ts";
+import { describeDamage, printable } from "../fs/store/check/damage-text.ts";
 import { about, CommandFailure, EXIT_ERRORS_LEFT } from "./failure.ts";
 import { bytes, grouped } from "./numbers.ts";
 import { resolveOutsideSpools } from "./mount-places.ts";
@@ -60,17 +61,37 @@ async function salvageInto(given: string, givenTarget: string, json: boolean): P
   printReport(json, report, () => salvageText(target, report));
 }
 
-function salvageText(target: string, { damage, files, found, passedOver }: SalvageReport): string {
+function salvageText(target: string, report: SalvageReport): string {
+  const { damage, files, found, differing, indexKnown, unknownFiles } = report;
   const lines = [
+    ...damage.map((one) => describeDamage(one, false, "a record about it is lost")),
     ...files.map(
       ({ path, zeroBytes }) =>
         `${printable(path)}: ${zeroBytes === 0 ? "changes did not fit" : `${bytes(zeroBytes)} are zeros now`}`,
     ),
+    ...differing.map(describeDiffering),
     ...found.map((name) => `lost+found/${name}`),
+    ...(unknownFiles > 0 && damage.length > 0
+      ? [
+          `${grouped(unknownFiles)} files of which only later records are left: what made them is lost, or they were deleted`,
+        ]
+      : []),
+    ...(indexKnown
+      ? []
+      : [
+          "without an index that can be used: whether the end of the log is missing cannot be told",
+        ]),
     `${target}: a new store, without ${grouped(damage.length)} damaged parts of the log; ` +
-      `${grouped(files.length)} files touched, ${grouped(found.length)} in lost+found, ${grouped(passedOver)} changes left out`,
+      `${grouped(new Set([...files, ...differing].map(({ path }) => path)).size)} files touched, ${grouped(found.length)} in lost+found`,
   ];
   return `${lines.join("\n")}\n`;
+}
+
+function describeDiffering({ path, bytes: before, bytesNow }: DifferingFile): string {
+  const now = bytesNow === undefined ? "is not in the new store" : `has ${bytes(bytesNow)} now`;
+  const then = before === undefined ? "was deleted" : `had ${bytes(before)}`;
+  const why = before === bytesNow ? "was changed later" : then;
+  return `${printable(path)}: ${now}; by the index it ${why}`;
 }
 
 async function fsck(

@@ -9,6 +9,7 @@ import { ROOT_INO } from "../store/counters.ts";
 import type { Store } from "../store/store.ts";
 import type { EarlyMaps } from "./early-maps.ts";
 import type { EarlyNames } from "./early-names.ts";
+import type { LostFiles } from "./lost-files.ts";
 import type { SalvagedUnits } from "./units.ts";
 
 export interface MendNotes {
@@ -18,14 +19,13 @@ export interface MendNotes {
   changed(ino: number): void;
   /** Nothing that was said of the file before counts any more. */
   renewed(ino: number): void;
-  /** A change that could not be made at all. */
-  passedOver(): void;
 }
 
 /** What stands before something that it rests on. */
 export interface Early {
   readonly names: EarlyNames;
   readonly maps: EarlyMaps;
+  readonly lost: LostFiles;
 }
 
 export function mend(
@@ -35,9 +35,11 @@ export function mend(
   change: Change,
   notes: MendNotes,
 ): readonly Change[] {
-  const passOver = (): readonly Change[] => {
-    notes.passedOver();
-    return [];
+  const begin = (ino: number): readonly Change[] => {
+    if (sizeOf(ino) !== undefined) return [];
+    const made = early.lost.begin(ino);
+    if (made.length > 0) notes.changed(ino);
+    return made;
   };
   const sizeOf = (ino: number): number | undefined => store.inode(ino)?.size;
   const extentsOf = (ino: number, extents: readonly Extent[]): Extent[] =>
@@ -49,43 +51,48 @@ export function mend(
       return mendInode(store, change);
     case "attributes":
     case "xattr":
-      return sizeOf(change.ino) === undefined ? passOver() : [change];
+      return sizeOf(change.ino) === undefined ? [] : [change];
     case "dropInode":
       early.maps.end(change.ino);
-      if (sizeOf(change.ino) === undefined || change.ino === ROOT_INO) return passOver();
+      if (sizeOf(change.ino) === undefined || change.ino === ROOT_INO) return [];
       return drop(store, change.ino);
     case "splice": {
-      const size = sizeOf(change.ino);
-      if (size === undefined) return passOver();
+      const made = begin(change.ino);
+      const size = made.length > 0 ? 0 : sizeOf(change.ino);
+      if (size === undefined) return [];
       const isBeginning = early.maps.has(change.ino);
       if (isBeginning && change.offset >= size) return [];
       const offset = Math.min(change.offset, size);
       const remove = Math.min(change.remove, size - offset);
       const fits = offset === change.offset && remove === change.remove;
       if (!fits && !isBeginning) notes.changed(change.ino);
-      return [{ ...change, offset, remove, extents: extentsOf(change.ino, change.extents) }];
+      const extents = extentsOf(change.ino, change.extents);
+      return [...made, { ...change, offset, remove, extents }];
     }
     case "map": {
-      const made = sizeOf(change.ino) === undefined ? early.maps.begin(change.ino) : [];
+      const paged = sizeOf(change.ino) === undefined ? early.maps.begin(change.ino) : [];
+      const made = paged.length > 0 ? paged : begin(change.ino);
       const size = made.length > 0 ? 0 : sizeOf(change.ino);
-      if (size === undefined) return passOver();
+      if (size === undefined) return [];
       return [...made, ...mendMap(change, size, extentsOf)];
     }
     case "cut": {
       const size = sizeOf(change.ino);
       const there = sizeOf(change.to);
-      if (size === undefined || there === undefined || change.to === change.ino) return passOver();
+      if (size === undefined || there === undefined || change.to === change.ino) return [];
       const { to: ino } = change;
       const empty: Change = { type: "splice", ino, offset: 0, remove: there, extents: [] };
       return [empty, { ...change, offset: Math.min(change.offset, size) }];
     }
     case "deliver":
       return change.targets.flatMap(({ ino, private: own }): readonly Change[] => {
-        const offset = sizeOf(ino);
-        if (offset === undefined) return passOver();
+        const made = begin(ino);
+        const offset = made.length > 0 ? 0 : sizeOf(ino);
+        if (offset === undefined) return [];
         if (early.maps.has(ino)) return [];
         const extents = extentsOf(ino, own === undefined ? change.shared : [own, ...change.shared]);
         return [
+          ...made,
           { type: "splice", ino, offset, remove: 0, extents },
           { type: "attributes", ino, mtime: change.time, ctime: change.time },
         ];
@@ -95,14 +102,14 @@ export function mend(
       early.names.delete(parent, name);
       const directory = store.inode(parent);
       if (directory === undefined) early.names.add({ type: "name", parent, name, ino, fileType });
-      if (directory === undefined || !isDirectory(directory.mode)) return passOver();
+      if (directory === undefined || !isDirectory(directory.mode)) return [];
       // In a log with gaps its inode may come later; else it goes in the end (tidy.ts).
       return [{ type: "name", parent, name, ino, fileType }];
     }
     case "unname": {
       const { parent, name } = change;
       early.names.delete(parent, name);
-      return store.lookup(parent, name) === 0 ? passOver() : [{ type: "unname", parent, name }];
+      return store.lookup(parent, name) === 0 ? [] : [{ type: "unname", parent, name }];
     }
     case "absentName": {
       const { parent, name, ino } = change;
@@ -114,11 +121,11 @@ export function mend(
       return sizeOf(change.ino) === undefined ? [] : drop(store, change.ino);
     case "pend": {
       const parent = store.inode(change.parent);
-      if (parent === undefined || !isDirectory(parent.mode)) return passOver();
+      if (parent === undefined || !isDirectory(parent.mode)) return [];
       return [{ ...change, extents: extentsOf(change.parent, change.extents) }];
     }
     case "unpend":
-      return isPending(store, change.id) ? [change] : passOver();
+      return isPending(store, change.id) ? [change] : [];
     case "absentPending":
       return isPending(store, change.id) ? [{ type: "unpend", id: change.id }] : [];
     case "removed":

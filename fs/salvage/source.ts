@@ -6,12 +6,11 @@ import type { Chunks } from "../store/chunks.ts";
 import { CHUNK_WIDTH, findBadChunks } from "../store/chunks.ts";
 import { SEGMENT_LENGTH, ZEROS_AHEAD } from "../store/format.ts";
 import type { UnitFrame } from "../store/frame.ts";
-import type { LogDamage } from "../store/log-scan.ts";
+import type { LogFiles } from "../store/check/index-view.ts";
+import type { ScannedLog } from "../store/log-scan.ts";
 import { scanLog } from "../store/log-scan.ts";
-import type { SegmentFiles } from "../store/segment-files.ts";
 import { scanSegment } from "../store/segment-scan.ts";
-import type { SegmentSet } from "../store/segment-set.ts";
-import { hasSegment, NO_SEGMENTS, union } from "../store/segment-set.ts";
+import { hasSegment } from "../store/segment-set.ts";
 
 interface Place {
   readonly segment: number;
@@ -27,47 +26,77 @@ export interface WholeChunk {
 }
 
 export class SalvageSource {
-  readonly #files: SegmentFiles;
+  readonly #files: LogFiles;
   readonly #places = new Map<number, Place>();
   /** Inodes with a snapshot whose pages begin before it. */
   readonly mapped = new Set<number>();
-  #removed: SegmentSet = NO_SEGMENTS;
+  /** Inodes that a record makes, or says that they are gone. */
+  readonly settled = new Set<number>();
+  #scanned: ScannedLog | undefined;
   #buffer = Buffer.allocUnsafeSlow(SEGMENT_LENGTH + 2 * ZEROS_AHEAD);
 
-  constructor(files: SegmentFiles) {
+  constructor(files: LogFiles) {
     this.#files = files;
   }
 
-  /** Reads all of it once: what is damaged. Before anything else is asked. */
-  async scan(onProgress: (part: number) => void): Promise<readonly LogDamage[]> {
+  /** Reads all of it: what is whole and what is not. Before anything else is asked. */
+  async scan(onProgress: (part: number) => void): Promise<ScannedLog> {
     const unit = (segment: number, frame: UnitFrame): void => {
       const { id, chunks } = frame.unit;
       // The last frame of a unit counts, where the segments say so (isRemoved).
       this.#places.set(id, { segment, position: frame.position, chunks });
     };
-    const { damage } = await scanLog(this.#files, { unit }, { mayBeTorn: true, onProgress });
+    const scanned = await scanLog(this.#files, { unit }, { mayBeTorn: true, onProgress });
+    this.#scanned = scanned;
     this.#eachCommit(this.#files.list(), (changes) => {
       for (const change of changes) {
-        if (change.type === "removed") this.#removed = union(this.#removed, change.segments);
-        if (change.type === "inode" && change.mapFrom !== undefined) this.mapped.add(change.ino);
+        const { type } = change;
+        if (type === "inode" && change.mapFrom !== undefined) this.mapped.add(change.ino);
+        if (type === "inode" || type === "dropInode" || type === "absentInode") {
+          this.settled.add(change.ino);
+        }
       }
     });
-    return damage;
+    return scanned;
+  }
+
+  /** Units of these that no commit names which can be read. */
+  unnamed(units: Iterable<number>): number[] {
+    const left = new Set(units);
+    if (left.size === 0) return [];
+    this.#eachCommit(this.segments(), (changes) => {
+      for (const change of changes) for (const unit of unitsIn(change)) left.delete(unit);
+    });
+    return [...left];
+  }
+
+  placeOf(unit: number): Pick<Place, "segment" | "position"> | undefined {
+    return this.#places.get(unit);
   }
 
   /** Those that hold anything that counts, in the order of the log. */
   segments(): number[] {
-    return this.#files.list().filter((segment) => !hasSegment(this.#removed, segment));
+    const removed = this.#scanned?.removed ?? [];
+    return this.#files.list().filter((segment) => !hasSegment(removed, segment));
   }
 
-  /** The changes of a segment that can be read, in order. */
-  changes(segment: number): Change[] {
+  /** The changes of a segment that can be read, in order; `onCommit` hears where each commit begins. */
+  changes(
+    segment: number,
+    onCommit: (offset: number, changes: readonly Change[]) => void,
+  ): Change[] {
     const found: Change[] = [];
-    this.#eachCommit([segment], (changes) => found.push(...changes));
+    this.#eachCommit([segment], (changes, offset) => {
+      onCommit(offset, changes);
+      found.push(...changes);
+    });
     return found;
   }
 
-  #eachCommit(segments: readonly number[], visit: (changes: readonly Change[]) => void): void {
+  #eachCommit(
+    segments: readonly number[],
+    visit: (changes: readonly Change[], offset: number) => void,
+  ): void {
     for (const segment of segments) {
       const length = this.#files.length(segment);
       if (length > this.#buffer.length) this.#buffer = Buffer.allocUnsafeSlow(length);
@@ -78,7 +107,7 @@ export class SalvageSource {
       scanSegment(content, segment, false, (frame) => {
         if (frame.kind !== "commit") return;
         const changes = decode(frame.meta);
-        if (changes !== undefined) visit(changes);
+        if (changes !== undefined) visit(changes, frame.offset);
       });
     }
   }
@@ -108,4 +137,12 @@ function decode(meta: Buffer): Change[] | undefined {
   } catch {
     return undefined;
   }
+}
+
+function unitsIn(change: Change): number[] {
+  if (change.type === "deliver") {
+    const own = change.targets.flatMap((target) => target.private?.unit ?? []);
+    return [...change.shared.map(({ unit }) => unit), ...own];
+  }
+  return "extents" in change ? change.extents.map(({ unit }) => unit) : [];
 }

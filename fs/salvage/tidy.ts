@@ -26,6 +26,8 @@ interface Name {
 export interface PutInOrder {
   /** What came into /lost+found. */
   readonly names: readonly string[];
+  /** Inodes that were there before. */
+  readonly inos: readonly number[];
   pathsOf(inos: readonly number[]): Map<number, string[]>;
 }
 
@@ -42,14 +44,14 @@ export async function putInOrder(
   tidy.nameTheNameless();
   tidy.countLinks();
   await store.durable();
-  return { names: tidy.found, pathsOf: (inos) => tidy.pathsOf(inos) };
+  return { names: tidy.found, inos: tidy.inos, pathsOf: (inos) => tidy.pathsOf(inos) };
 }
 
 class Tidy {
   readonly found: string[] = [];
+  readonly inos: number[] = [];
   readonly #store: Store;
   #names: Name[] = [];
-  #inos: number[] = [];
   #lostAndFound = 0;
 
   constructor(store: Store) {
@@ -65,7 +67,7 @@ class Tidy {
       const { ino, fileType } = decodeNameRow(parent, name, new ByteReader(value));
       this.#names.push({ parent, name, ino, fileType });
     });
-    await index.each(kindRange("i"), (key) => this.#inos.push(firstNumber(key)));
+    await index.each(kindRange("i"), (key) => this.inos.push(firstNumber(key)));
   }
 
   removeDangling(): void {
@@ -123,7 +125,7 @@ class Tidy {
 
   nameTheNameless(): void {
     const named = new Set(this.#names.map(({ ino }) => ino));
-    for (const ino of this.#inos) {
+    for (const ino of this.inos) {
       const found = this.#store.inode(ino);
       if (found === undefined || ino === ROOT_INO || named.has(ino)) continue;
       if (found.nlink > 0 && !isOffcut(found.mode)) this.#name(ino, `inode-${ino}`);

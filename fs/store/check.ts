@@ -13,6 +13,7 @@
 import { CheckedStore } from "./check/checked-store.ts";
 import type { Progress } from "./check/checked-store.ts";
 import type { ReportedDamage } from "./check/damage-report.ts";
+import { untold } from "./check/damage-report.ts";
 import { describeDamage } from "./check/damage-text.ts";
 import { FileCheck } from "./check/file-check.ts";
 import { NameCheck } from "./check/name-check.ts";
@@ -215,10 +216,6 @@ async function checkLogOnly(
 /** The wrong file under a name is the cause of what else is found. */
 function rank({ kind }: LogDamage): number {
   return kind === "misplaced" ? 0 : 1;
-}
-
-function untold(found: LogDamage): ReportedDamage {
-  return { ...found, lostBytes: [], files: [], fileCount: 0, pendingCount: 0 };
 }
 
 /** Opening would make one. */

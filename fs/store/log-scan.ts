@@ -42,7 +42,7 @@ export interface LogDamage {
   readonly number?: number;
   /** "data": whose bytes they are, and from where on in the unit. */
   readonly unit?: { readonly id: number; readonly position: number; readonly offset: number };
-  /** "record": units that were written with it, so what the record said was probably about their files. */
+  /** "record", "cut": units that were written with it, so what the record said was probably about their files. */
   readonly writtenWith?: readonly number[];
   /** "record": inodes that it names, if its bytes can be understood although they are not what they were. */
   readonly inodes?: readonly number[];

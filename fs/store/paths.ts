@@ -59,6 +59,14 @@ export function tornPath(store: string, segment: number, offset: number): string
   return `${segmentPath(store, segment)}.cut-at-${offset}`;
 }
 
+const TORN_NAME = /^(\d{8,15})\.seg\.cut-at-(\d{1,15})$/;
+
+/** From where on such a file has the bytes of which segment. */
+export function cutFrom(name: string): { segment: number; offset: number } | undefined {
+  const [, segment, offset] = TORN_NAME.exec(name) ?? [];
+  return segment === undefined ? undefined : { segment: Number(segment), offset: Number(offset) };
+}
+
 /** The number in a segment's file name; undefined for any other name. */
 export function segmentNumber(name: string): number | undefined {
   const digits = SEGMENT_NAME.exec(name)?.[1];

@@ -43,6 +43,11 @@ export interface ReportedDamage extends Damage {
   readonly pendingCount: number;
 }
 
+/** Where there is no index to ask. */
+export function untold(found: LogDamage): ReportedDamage {
+  return { ...found, lostBytes: [], files: [], fileCount: 0, pendingCount: 0 };
+}
+
 /** What is known of one piece of damage while the index is read. */
 interface Found {
   readonly damage: Damage;
@@ -151,7 +156,7 @@ function addRange(ranges: ByteRange[], range: ByteRange): void {
 }
 
 /** All paths of these inodes. The names of all directories are in memory meanwhile. */
-async function namesOf(
+export async function namesOf(
   index: StoreInternals["index"],
   inodes: ReadonlySet<number>,
 ): Promise<Map<number, string[]>> {

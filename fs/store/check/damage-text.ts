@@ -17,8 +17,15 @@ const what: Readonly<Record<LogDamageKind, string>> = {
   cut: "the segment's end is missing",
 };
 
-/** `isIndexKnown`: whether the index was there to be asked which files are touched. */
-export function describeDamage(found: ReportedDamage, isIndexKnown = true): string {
+/**
+ * `isIndexKnown`: whether the index was there to be asked which files are touched. `whole`: what of files is true that lost no
+ * bytes.
+ */
+export function describeDamage(
+  found: ReportedDamage,
+  isIndexKnown = true,
+  whole = "can be read",
+): string {
   const { kind, segment, offset, length, number, unit, files, fileCount, pendingCount } = found;
   const where =
     kind === "missing"
@@ -27,7 +34,7 @@ export function describeDamage(found: ReportedDamage, isIndexKnown = true): stri
   const of = unit === undefined ? "" : ` (unit ${unit.id})`;
   const whose = number === undefined ? "" : `: its header says ${number}`;
   const parts = [`${where}: ${what[kind]}${of}${whose}`];
-  const named = files.slice(0, FILES_IN_LINE).map(describeFile);
+  const named = files.slice(0, FILES_IN_LINE).map((file) => describeFile(file, whole));
   if (fileCount > named.length) named.push(`and ${fileCount - named.length} more`);
   if (fileCount > 0) {
     const touched = fileCount === 1 ? "1 file" : `${fileCount} files`;
@@ -43,11 +50,11 @@ function untouched(kind: LogDamageKind): string {
   return "the index has all that was in it, but could not be made anew without it";
 }
 
-function describeFile({ ino, paths, lost }: TouchedFile): string {
+function describeFile({ ino, paths, lost }: TouchedFile, whole: string): string {
   const names = paths.slice(0, PARTS_IN_LINE).map(printable);
   if (paths.length > names.length) names.push(`${paths.length - names.length} more names`);
   const name = names.length === 0 ? `inode ${ino}, without a name` : names.join(" = ");
-  if (lost.length === 0) return `${name} (can be read)`;
+  if (lost.length === 0) return `${name} (${whole})`;
   const ranges = lost
     .slice(0, PARTS_IN_LINE)
     .map(({ offset, length }) => `${offset}-${offset + length - 1}`);

@@ -5,6 +5,7 @@
 import { ByteReader } from "../../../base/bytes.ts";
 import { storedLength } from "../chunks.ts";
 import { StoreError } from "../errors.ts";
+import type { Inode } from "../inode.ts";
 import { firstNumber, kindRange } from "../keys.ts";
 import { SEGMENT_HEADER_LENGTH } from "../format.ts";
 import type { LogDamage, ScannedLog } from "../log-scan.ts";
@@ -17,7 +18,7 @@ import type { IndexKind, StoreIndex } from "../store-index.ts";
 import type { Unit } from "../unit.ts";
 import { decodeUnit } from "../unit.ts";
 import type { ReportedDamage } from "./damage-report.ts";
-import { reportDamage } from "./damage-report.ts";
+import { namesOf, reportDamage } from "./damage-report.ts";
 import type { PlacedBytes } from "./lost-bytes.ts";
 import { lostBytesOf, withLostBytes } from "./lost-bytes.ts";
 
@@ -100,7 +101,9 @@ export class IndexView {
         const told = damage.filter((found) => found.segment === segment && found.kind !== "data");
         const from = ends.get(segment)?.offset ?? 0;
         const at = Math.max(SEGMENT_HEADER_LENGTH, from, ...told.map(endOf));
-        if (at < end) missing.push({ kind: "cut", segment, offset: at, length: end - at });
+        const writtenWith = ends.get(segment)?.units ?? [];
+        const cut = { kind: "cut", segment, offset: at, length: end - at, writtenWith } as const;
+        if (at < end) missing.push(cut);
       } else if (!hasSegment(this.meta.removed, segment) && !hasSegment(removed, segment)) {
         missing.push({ kind: "missing", segment, offset: 0, length: end });
       }
@@ -108,7 +111,21 @@ export class IndexView {
     return missing;
   }
 
+  async eachInode(visit: (inode: Inode) => void): Promise<void> {
+    await this.#index.each(kindRange("i"), (key) => {
+      const inode = this.state.inode(firstNumber(key));
+      if (inode !== undefined) visit(inode);
+      if (this.state.full) this.state.sweep();
+    });
+  }
+
+  /** Byte strings in latin1, from the root of the store. */
+  pathsOf(inos: ReadonlySet<number>): Promise<Map<number, string[]>> {
+    return namesOf(this.#index, inos);
+  }
+
   async touched(files: LogFiles, damage: readonly LogDamage[]): Promise<ReportedDamage[]> {
+    if (damage.length === 0) return [];
     const damaged = new Set(
       damage.filter(({ kind }) => kind !== "data").map(({ segment }) => segment),
     );
