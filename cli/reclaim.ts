@@ -3,6 +3,7 @@ import { realpath } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { Command } from "commander";
 import type { ReclaimStatus } from "../fs/store/reclaim/reclaimer.ts";
+import type { Waiting, WaitReason } from "../fs/store/reclaim/waiting.ts";
 import { about, CommandFailure, EXIT_FAILED, UsageFailure } from "./failure.ts";
 import { isOnespool, mountAt, readMounts } from "./mountinfo.ts";
 import { bytes, grouped } from "./numbers.ts";
@@ -40,6 +41,22 @@ function actionOf(flags: Flags): Action {
   return given[0] ?? "status";
 }
 
+const WHY_DEAD: Readonly<Record<WaitReason, string>> = {
+  last: "in the last segment, which is still written to; it is cleaned when it is full, or the disk",
+  index: "written since the index was; cleaned when the index has been written",
+  indexFull:
+    "cleaned when the index has been written; on a full disk cleaning does that (--now), if the reserve has room for it",
+  roomToMove: "what lives beside them does not fit into the room that the full disk has left",
+  little: "with much that lives beside them: not worth it yet",
+  cleaning: "cleaned when it is worth it",
+};
+
+function whyDead({ reason, segments }: Waiting): string {
+  const where =
+    reason === "last" ? "" : `in ${grouped(segments)} segment${segments > 1 ? "s" : ""}, `;
+  return `${where}${WHY_DEAD[reason]}`;
+}
+
 function asText(found: ReclaimStatus): string {
   const { state, segment, failure, kept } = found;
   const doing = segment === undefined ? state : `${state} segment ${segment}`;
@@ -53,6 +70,7 @@ function asText(found: ReclaimStatus): string {
     `segments given back   ${grouped(found.segmentsFreed)}`,
     `moved for it          ${bytes(found.bytesMoved)}`,
     `written for it        ${bytes(found.recordBytes)}`,
+    ...found.waiting.map((one) => `still dead            ${bytes(one.bytes)}: ${whyDead(one)}`),
     ...kept.map((why) => `left as it is         ${why}`),
   ];
   return `${lines.join("\n")}\n`;

@@ -200,8 +200,10 @@ await t.test("a mail server whose disk is full", { skip, timeout }, async (t) =>
   const text = await server.mailbox("user1");
   for (const subject of stored) ok(text.includes(`Subject: ${subject}\n`), subject);
   equal(text.match(/^Subject: /gm)?.length, stored.length, "and nothing that was refused");
+  const again = "the store takes mail again";
+  await eventually("the log says so", async () => server.log().some(({ msg }) => msg === again));
   const said = server.log().map(({ msg }) => String(msg));
-  for (const text of ["the store has no room", "the store takes mail again"]) {
+  for (const text of ["the store has no room", again]) {
     const count = said.filter((line) => line.startsWith(text)).length;
     ok(count > 0 && count <= server.processes().workers.length, `the log says once: ${text}`);
   }

@@ -24,6 +24,6 @@ t.test("moving live bytes takes half of the reserve, the end of it the rest", as
   const { segments } = await life.store.reclaim({ now: true });
   t.ok(segments > 3, `${segments} segments went`);
   // Each batch: what it moves, and then the one record by which the segments go.
-  t.match(claims.join(" "), /^((rewrite )+free ?)+$/);
+  t.match(claims.join(" "), /^((rewrite )+clean ?)+$/);
   await life.store.close();
 });

@@ -187,7 +187,7 @@ await t.test("stat", needs("kernel", timeout), async (t) => {
       // Two lines that are explained together.
       cell === "index, reserve" ? cell.split(", ") : [cell!],
     );
-    t.equal(lines.length, 10);
+    t.equal(lines.length, 13);
     const { stdout } = await onespool("stat", harness.mount.mountpoint);
     const printed = stdout.split("\n").map((line) => line.trimStart());
     for (const line of lines) {

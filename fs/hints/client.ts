@@ -45,6 +45,9 @@ export interface ClientStatistics {
   readonly segments?: number;
   readonly segmentBytes?: number;
   readonly deadBytes?: number;
+  readonly deadLastBytes?: number;
+  readonly deadUnindexedBytes?: number;
+  readonly deadNoRoomBytes?: number;
   readonly pending?: number;
   readonly pendingNames?: number;
   readonly oldestPendingSeconds?: number;

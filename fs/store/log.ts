@@ -73,6 +73,8 @@ export class Log {
   /** A segment whose end is to be cut: what stood there is in its successor. */
   #uncut: LogPosition | undefined;
   #moves = 0;
+  /** The last segment is ended before it is full. */
+  #isEnding = false;
   readonly #onMoved: (moved: MovedTail) => void;
   readonly #room: Room;
 
@@ -205,11 +207,28 @@ export class Log {
 
   #beginBatch(): void {
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#queue.length > 0 || this.#last.end < this.segmentLength || this.#inPool) return;
+    if (this.#queue.length > 0 || this.#inPool) return;
+    if (this.#last.end < this.segmentLength && !this.#isEnding) return;
+    this.#goToNextSegment();
+  }
+
+  /**
+   * Ends the last segment, although it is not full, so that it can be cleaned. False: somebody is writing or syncing, and it is
+   * to be asked for again. Throws StoreError; then whoever writes next tries it first.
+   */
+  endSegment(): boolean {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#queue.length > 0 || this.#syncing) return false;
+    this.#isEnding = true;
+    this.#goToNextSegment();
+    return true;
+  }
+
+  #goToNextSegment(): void {
     this.#cut();
     this.#seal();
     const next = this.#last.number + 1;
-    this.#withRoom("free", SEGMENT_HEADER_LENGTH, () => this.#files.create(next));
+    this.#withRoom("clean", SEGMENT_HEADER_LENGTH, () => this.#files.create(next));
     this.#beginAt({ segment: next, offset: SEGMENT_HEADER_LENGTH });
   }
 
@@ -225,6 +244,7 @@ export class Log {
 
   /** Goes on in a segment that is on stable storage up to there. */
   #beginAt(end: LogPosition): void {
+    this.#isEnding = false;
     this.#last.moveTo(end);
     this.#syncedOffset = end.offset;
   }

@@ -116,7 +116,7 @@ export async function openStore(directory: string, options: StoreOptions): Promi
         return { disk, lock, files, reserve, index, state, indexRebuilt, ...recovery };
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
-        if (error.code === "STORE_FULL" && reserve.give("free", OPENING_ROOM)) {
+        if (error.code === "STORE_FULL" && reserve.give("clean", OPENING_ROOM)) {
           // LevelDB writes new files whenever it is opened.
           await index?.close();
           index = undefined;

@@ -4,6 +4,9 @@
  *
  *     whole --a write found no room--> broken into --room comes back, once a second--> filled --whole
  *
+ * Besides, the disk is called full from the first write on that found no room, until there is more room than the next
+ * few writes take: who is refused, and what the log says, does not change from one moment to the next.
+ *
  * Invariants:
  * - What is given back is given to changes that free or finish something; others are refused from then on until
  *   the reserve is whole again, so that they do not take what it was given for.
@@ -23,9 +26,23 @@ const SEGMENTS = 2;
 const DISK_SHARE = 1 / 16;
 const GIVEN_LENGTH_MIN = 256 * 1024;
 const WRITTEN_LENGTH_MAX = 1024 * 1024;
-/** A disk with less is still called full. */
-const ROOM_AGAIN = 1024 * 1024;
+/** The part of the reserve that each claim leaves where it is. */
+const KEPT_PART = { rewrite: 1 / 2, free: 1 / 8, clean: 0 } as const;
+/** What making room for the index leaves for the record that segments may go. */
+const RECORD_PART = 1 / 16;
+/** Blocks are given back in the file system's own portions. */
+const CUT_SLACK = 64 * 1024;
+/** A disk that was full and has less is still called full: this part of it, within these limits. */
+const AGAIN_SHARE = 1 / 32;
+const AGAIN_MIN = 1024 * 1024;
+const AGAIN_MAX = 8 * 1024 * 1024;
+/** Blocks that ext4 counts as free, and gives to nobody. */
+const OF_NOBODY_SHARE = 0.02;
+const OF_NOBODY_BLOCKS_MAX = 4096;
 const LOOK_MS = 1_000;
+/** Where room does not last (a quota, of which the disk's own numbers say nothing), it is believed later each time. */
+const LASTING_MS = 10_000;
+const BELIEVED_MS_MAX = 60_000;
 /** Between two pieces while there is room: 20 MB/s, so that filling holds nobody up. */
 const PIECE_MS = 50;
 
@@ -43,10 +60,15 @@ export class Reserve implements Room {
   #length: number;
   #unsynced = 0;
   #isSyncing = false;
-  #isTold = false;
+  /** Told of, and not over. */
+  #isFull = false;
+  /** Until it is over, in ms (performance.now). */
+  #believedAtMs = 0;
+  #believedMs = 0;
   /** The length that it had when some of it was given back; 0: it is not broken into. */
   #goal = 0;
   #logLength: () => number = () => 0;
+  #onStillFull: () => void = () => {};
   #timer: NodeJS.Timeout | undefined;
 
   constructor({ disk, store, segmentLength }: ReserveOptions) {
@@ -57,12 +79,17 @@ export class Reserve implements Room {
     this.#length = this.#exists() ? disk.length(this.#path) : 0;
   }
 
-  /** Begins to look after it by itself; `logLength` tells the bytes of the log. */
-  start(logLength: () => number): void {
+  /**
+   * Begins to look after it by itself; `logLength` tells the bytes of the log. `onStillFull` is called once a second as long
+   * as the disk is full.
+   */
+  start(logLength: () => number, onStillFull: () => void): void {
     this.#logLength = logLength;
+    this.#onStillFull = onStillFull;
     // An earlier process may have given some of it back.
     const target = this.#target();
     if (this.#exists() && target - this.#length > this.#available()) this.#goal = target;
+    if (this.isBroken || this.#knownAvailable() < AGAIN_MIN) this.#tellFull();
     this.#wait(LOOK_MS);
   }
 
@@ -79,8 +106,24 @@ export class Reserve implements Room {
     return this.#goal > 0;
   }
 
+  /** The same, as long as somebody looks whether it is over. */
+  get isFull(): boolean {
+    return this.#timer !== undefined && (this.isBroken || this.#isFull);
+  }
+
+  /** Whether the disk is full, or so near to it that room is only made by what is removed; it asks the disk. */
+  get isShort(): boolean {
+    return this.isBroken || this.isFull || this.#knownAvailable() < this.#again();
+  }
+
+  /** How many bytes of what lives can be moved out of segments. */
+  get roomForMoves(): number {
+    const kept = (this.#goal || this.#length) * KEPT_PART.rewrite;
+    return this.#knownAvailable() + Math.max(0, this.#length - kept);
+  }
+
   admit(claim: Claim): void {
-    if (claim !== "grow" || !this.isBroken) return;
+    if (claim !== "grow" || (!this.isBroken && !this.isFull)) return;
     throw new StoreError("STORE_FULL", "the disk under the store is full");
   }
 
@@ -88,8 +131,10 @@ export class Reserve implements Room {
     this.#tellFull();
     if (claim === "grow") return false;
     const goal = this.#goal || this.#length;
-    const kept = claim === "free" ? 0 : goal / 2;
-    const left = Math.max(kept, this.#length - Math.max(GIVEN_LENGTH_MIN, 2 * length));
+    const left = Math.max(
+      goal * KEPT_PART[claim],
+      this.#length - Math.max(GIVEN_LENGTH_MIN, 2 * length),
+    );
     if (left >= this.#length || !this.#cut(Math.floor(left))) return false;
     this.#goal = goal;
     return true;
@@ -100,8 +145,26 @@ export class Reserve implements Room {
     return !this.isBroken && this.#available() >= bytes;
   }
 
+  /** The same of room that cleaning needs: as much of the reserve is given back as is missing, if that is enough. */
+  makeRoomFor(bytes: number): boolean {
+    const missing = bytes - this.#available();
+    if (missing <= 0) return true;
+    const goal = this.#goal || this.#length;
+    const left = Math.floor(this.#length - missing - CUT_SLACK);
+    if (left < goal * RECORD_PART) return false;
+    this.#tellFull();
+    if (!this.#cut(left)) return false;
+    this.#goal = goal;
+    return this.#available() >= bytes;
+  }
+
   #wait(ms: number): void {
-    this.#timer = setTimeout(() => this.#wait(this.#fill() ? PIECE_MS : LOOK_MS), ms).unref();
+    this.#timer = setTimeout(() => this.#look(), ms).unref();
+  }
+
+  #look(): void {
+    this.#wait(this.#fill() ? PIECE_MS : LOOK_MS);
+    if (this.isFull) this.#onStillFull();
   }
 
   /** Writes a piece of what is missing, if there is room for all of it. Whether more is to be done. */
@@ -127,9 +190,21 @@ export class Reserve implements Room {
   }
 
   #available(): number {
-    const { blockSize, free, available } = this.#space();
-    // Some file systems keep the last blocks for root.
-    return blockSize * (process.getuid?.() === 0 ? free : available);
+    const { blockSize, blocks, free, available } = this.#space();
+    if (process.getuid?.() !== 0) return blockSize * available;
+    // Some file systems keep the last blocks for root, and ext4 keeps some from everybody, for its own needs.
+    const ofNobody = Math.min(Math.ceil(blocks * OF_NOBODY_SHARE), OF_NOBODY_BLOCKS_MAX);
+    return blockSize * Math.max(available, free - ofNobody);
+  }
+
+  #again(): number {
+    const { blockSize, blocks } = this.#space();
+    return Math.min(AGAIN_MAX, Math.max(AGAIN_MIN, blocks * blockSize * AGAIN_SHARE));
+  }
+
+  /** Of a disk that does not answer: as much as anybody asks for. */
+  #knownAvailable(): number {
+    return this.#space().blocks === 0 ? Infinity : this.#available();
   }
 
   /** A disk that does not answer has no room. */
@@ -177,15 +252,25 @@ export class Reserve implements Room {
   }
 
   #whole(): void {
+    if (!this.#isFull) {
+      this.#goal = 0;
+      return;
+    }
+    const nowMs = performance.now();
+    if (nowMs < this.#believedAtMs || this.#available() < this.#again()) return;
     this.#goal = 0;
-    if (!this.#isTold || this.#available() < ROOM_AGAIN) return;
-    this.#isTold = false;
+    this.#isFull = false;
+    this.#believedAtMs = nowMs;
     process.emitWarning("the disk under the store has room again: mail is taken");
   }
 
   #tellFull(): void {
-    if (this.#isTold) return;
-    this.#isTold = true;
+    if (this.#isFull) return;
+    this.#isFull = true;
+    const nowMs = performance.now();
+    const lasted = this.#believedMs === 0 || nowMs - this.#believedAtMs > LASTING_MS;
+    this.#believedMs = lasted ? LOOK_MS : Math.min(2 * this.#believedMs, BELIEVED_MS_MAX);
+    this.#believedAtMs = nowMs + (lasted ? 0 : this.#believedMs);
     process.emitWarning(
       "the disk under the store is full: no mail is taken until there is room again; deleting works",
     );

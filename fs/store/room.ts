@@ -6,15 +6,17 @@
  *     | grow    | units, deliveries, new names, longer files, attributes      | refused                  |
  *     | rewrite | bytes rewritten or moved with hardly any new ones; renames; | half of the reserve      |
  *     |         | live bytes moved out of a segment                           |                          |
- *     | free    | removing, truncating, showing what pends; the record that   | all of it                |
- *     |         | segments may go                                             |                          |
+ *     | free    | removing, truncating, showing what pends                    | all but an eighth of it  |
+ *     | clean   | the record that segments may go; the index, when cleaning   | all of it                |
+ *     |         | waits for it; a start                                       |                          |
  *
- * What is free comes to an end by itself, since nothing new is made on a full disk. What is rewritten need not.
+ * What is free comes to an end by itself, since nothing new is made on a full disk. What is rewritten need not. Cleaning
+ * has a part of its own, for on a disk that is full of mail nothing but cleaning makes room again.
  */
 import type { Change } from "./change.ts";
 import { isOffcut } from "./inode.ts";
 
-export type Claim = "grow" | "rewrite" | "free";
+export type Claim = "grow" | "rewrite" | "free" | "clean";
 
 export interface Room {
   /** Throws STORE_FULL for a change that has to wait until the reserve is whole again. */

@@ -51,9 +51,13 @@ export function spaceUse(store: string, state: State): SpaceUse {
     pendingBytes,
     unlinkedBytes,
     tornBytes: lengths(logDirectory(store), (name) => segmentNumber(name) === undefined),
-    indexBytes: lengths(indexDirectory(store), () => true),
+    indexBytes: indexBytes(store),
     reserveBytes: lengthOf(reservePath(store)),
   };
+}
+
+export function indexBytes(store: string): number {
+  return lengths(indexDirectory(store), () => true);
 }
 
 function lengths(directory: string, counts: (name: string) => boolean): number {

@@ -37,6 +37,8 @@ import type { PendingDelivery } from "./pending.ts";
 import { STEP_LIMITS } from "./reclaim/host.ts";
 import type { ReclaimOptions, ReclaimReport } from "./reclaim/reclaimer.ts";
 import { Reclaimer } from "./reclaim/reclaimer.ts";
+import type { DeadUse } from "./reclaim/waiting.ts";
+import { deadUse } from "./reclaim/waiting.ts";
 import type { Recovered } from "./recovery.ts";
 import type { Reserve } from "./reserve.ts";
 import type { Claim } from "./room.ts";
@@ -44,7 +46,7 @@ import { claimOf } from "./room.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import { rootInode } from "./root.ts";
 import type { SpaceUse } from "./space-use.ts";
-import { spaceUse } from "./space-use.ts";
+import { indexBytes, spaceUse } from "./space-use.ts";
 import type { State } from "./state.ts";
 import type { StoreStatistics } from "./statistics.ts";
 import { statisticsOf } from "./statistics.ts";
@@ -57,6 +59,8 @@ import { validate } from "./validate.ts";
 const CHECKPOINT_RETRY_MS = 10_000;
 /** LevelDB merges its files when it likes: room for that besides the rows, on a disk that is nearly full. */
 const CHECKPOINT_ROOM = 8 * 1024 * 1024;
+/** Its lists of files and its own log. */
+const CHECKPOINT_ROOM_MIN = 256 * 1024;
 /** Changes that nobody asked to be durable are synced after this time at the latest. */
 export const SYNC_INTERVAL_MS = 5_000;
 
@@ -140,8 +144,13 @@ export class Store {
         this.#dirty = true;
         this.#afterChange();
       },
-      checkpoint: async () => {
-        if (this.#hasRoomForCheckpoint()) await this.checkpoint();
+      room: opened.reserve,
+      checkpoint: async (mayUseReserve) => {
+        if (!this.#hasRoomForCheckpoint() && !(mayUseReserve && this.#makeRoomForCheckpoint())) {
+          return false;
+        }
+        await this.checkpoint();
+        return true;
       },
     });
     this.#dirty = opened.recovered.bytes > 0 || opened.recovered.tornBytes > 0;
@@ -170,6 +179,7 @@ export class Store {
       const { segments } = this.#state;
       opened.reserve.start(
         () => Math.max(0, segments.size - 1) * segmentLength + opened.log.end.offset,
+        () => this.#reclaimer.wake(),
       );
     }
     if (options.reclaim === true) this.#reclaimer.start();
@@ -469,8 +479,9 @@ export class Store {
   }
 
   /** Where the bytes of the store's directory go; it looks at files, so not for every moment. */
-  spaceUse(): SpaceUse {
-    return spaceUse(this.directory, this.#state);
+  spaceUse(): SpaceUse & DeadUse {
+    const { waiting } = this.#reclaimer.status();
+    return { ...spaceUse(this.directory, this.#state), ...deadUse(waiting) };
   }
 
   internals(): StoreInternals {
@@ -536,6 +547,13 @@ export class Store {
   /** A write that finds no room may break LevelDB's own log, and is not needed then. */
   #hasRoomForCheckpoint(): boolean {
     return this.#reserve.hasRoomFor(CHECKPOINT_ROOM + 3 * this.#state.changedBytes);
+  }
+
+  /** What LevelDB needs at the most of a small index: to merge all of it, or to copy its log after a failure. */
+  #makeRoomForCheckpoint(): boolean {
+    const merged = Math.min(CHECKPOINT_ROOM, indexBytes(this.directory));
+    const rows = this.#state.changedBytes;
+    return this.#reserve.makeRoomFor(CHECKPOINT_ROOM_MIN + merged + 3 * rows);
   }
 
   #scheduleSweep(): void {

@@ -103,7 +103,7 @@ export class Cleaning {
     const { nextIno, nextUnit, nextPending } = state.counters;
     const segments = union(state.removedSegments, segmentSet(this.victims));
     // This alone frees: what was moved before it has used room, and may have done so for nothing.
-    this.#host.commit([{ type: "removed", segments, nextIno, nextUnit, nextPending }], "free");
+    this.#host.commit([{ type: "removed", segments, nextIno, nextUnit, nextPending }], "clean");
   }
 
   #nextScan(): SegmentScan | undefined {

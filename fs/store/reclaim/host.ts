@@ -16,6 +16,13 @@ export interface StepLimits {
 /** Others wait no longer than some milliseconds. */
 export const STEP_LIMITS: StepLimits = { extentsMax: 2_048, stepMs: 2 };
 
+/** What a full disk leaves to cleaning (reserve.ts). */
+export interface CleaningRoom {
+  readonly isFull: boolean;
+  readonly isShort: boolean;
+  readonly roomForMoves: number;
+}
+
 export interface ReclaimHost {
   readonly state: State;
   readonly files: SegmentFiles;
@@ -27,5 +34,10 @@ export interface ReclaimHost {
   commit(changes: readonly Change[], claim: Claim): void;
   /** The state has changed without a commit: a unit has moved. */
   changed(): void;
-  checkpoint(): Promise<void>;
+  /**
+   * Brings the index up to the end of the log; false: the disk has no room for that. What is missing may come from the reserve if
+   * `mayUseReserve`.
+   */
+  checkpoint(mayUseReserve: boolean): Promise<boolean>;
+  readonly room: CleaningRoom;
 }

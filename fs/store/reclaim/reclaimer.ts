@@ -19,7 +19,9 @@ import type { SealedBytes } from "./segment-lengths.ts";
 import { SegmentLengths } from "./segment-lengths.ts";
 import { liveBytes, liveMetadataBytes, logBytesMax, urgency } from "./space.ts";
 import type { Candidate } from "./victims.ts";
-import { chooseVictims } from "./victims.ts";
+import { chooseVictims, livePart } from "./victims.ts";
+import type { Waiting } from "./waiting.ts";
+import { waitingOf } from "./waiting.ts";
 
 /** A step of a cleaning takes about so long, and others get their turn. */
 const STEP_MS = STEP_LIMITS.stepMs;
@@ -33,6 +35,12 @@ const RETRY_MS = 10_000;
 const DEAD_PART_MIN = 0.1;
 /** The background looks again after so many bytes of a segment's length. */
 const LOOK_AGAIN_PART = 1 / 8;
+/** On a full disk it looks after this time, if something was deleted, or after the longer one. */
+const FULL_LOOK_MS = 1_000;
+const FULL_LOOK_MS_MAX = 10_000;
+/** There the last segment is ended if so much of it is dead, and if it is so long (part of a segment's length). */
+const LAST_DEAD_PART_MIN = 0.75;
+const LAST_LENGTH_PART_MIN = 1 / 64;
 
 export interface ReclaimOptions {
   /** Without waiting for others, and for every segment that is worth it. */
@@ -57,6 +65,8 @@ export interface ReclaimStatus {
   readonly segment: number | undefined;
   readonly failure: string | undefined;
   readonly kept: readonly string[];
+  /** Where dead bytes are, and what they wait for. */
+  readonly waiting: readonly Waiting[];
   /** Since the store was opened. */
   readonly segmentsFreed: number;
   readonly bytesFreed: number;
@@ -94,6 +104,9 @@ export class Reclaimer {
   #ownBytes = 0;
   /** The background looks at the store when the log has so many bytes appended. */
   #lookAt = 0;
+  /** On a full disk: when it looked last (ms), and what it saw. */
+  #fullLookMs = 0;
+  #fullSeen = "";
   #segmentsFreed = 0;
   #bytesFreed = 0;
   #bytesMoved = 0;
@@ -141,7 +154,8 @@ export class Reclaimer {
   wake(): void {
     if (!this.#isOn || this.#round !== undefined) return;
     const { log } = this.#host;
-    if (log.appended < this.#lookAt || performance.now() < this.#retryAtMs) return;
+    if (performance.now() < this.#retryAtMs) return;
+    if (this.#host.room.isFull ? !this.#isFullLookDue() : log.appended < this.#lookAt) return;
     this.#lookAt = log.appended + log.segmentLength * LOOK_AGAIN_PART;
     if (this.#urgency() <= 0 && this.#gone.size === 0) return;
     const pace = new Pace(log.appended - this.#ownBytes, performance.now());
@@ -188,6 +202,7 @@ export class Reclaimer {
       segment: this.#cleaning?.segment,
       failure: this.#failure,
       kept: [...this.#lengths.kept.values()],
+      waiting: this.#waiting(),
       segmentsFreed: this.#segmentsFreed,
       bytesFreed: this.#bytesFreed,
       bytesMoved: this.#bytesMoved + (this.#cleaning?.unitBytes ?? 0),
@@ -226,7 +241,7 @@ export class Reclaimer {
       const writtenByOthers = log.appended - this.#ownBytes;
       let victims = this.#choose(DEAD_PART_MIN, Infinity);
       if (victims.length === 0) {
-        await this.#host.checkpoint();
+        await this.#makeReady(DEAD_PART_MIN);
         victims = this.#choose(DEAD_PART_MIN, Infinity);
       }
       if (victims.length === 0) return;
@@ -245,7 +260,7 @@ export class Reclaimer {
 
   async #everything(round: Round, deadPartMin: number): Promise<void> {
     await this.#removeLeft();
-    await this.#host.checkpoint();
+    await this.#makeReady(deadPartMin);
     const { segment: end } = this.#host.log.end;
     await this.#lengths.lookAt(this.#host.state.segments, end);
     const tried = new Set<number>();
@@ -259,24 +274,94 @@ export class Reclaimer {
     }
   }
 
-  /** Segments below `end` that are worth it. */
+  /** What is dead and cannot be cleaned yet: the index is brought up to date, and on a full disk a dead last segment ended. */
+  async #makeReady(deadPartMin: number): Promise<void> {
+    const { log, room } = this.#host;
+    if (room.isShort && this.#isLastDead()) {
+      await log.durable();
+      // Who writes or syncs in this turn: the next look does it.
+      if (this.#isLastDead()) log.endSegment();
+    }
+    if (await this.#host.checkpoint(false)) return;
+    // The reserve is not spent for an index that would make nothing ready.
+    const before = log.firstUnsettled;
+    if (this.#covered() >= before || this.#worth(deadPartMin, before).length === 0) return;
+    await this.#host.checkpoint(true);
+  }
+
+  /** Nearly all of it, so that moving the rest costs little of the room that a full disk has not. */
+  #isLastDead(): boolean {
+    const { state, log, room } = this.#host;
+    const { segment, offset: length } = log.end;
+    const use = state.segments.get(segment);
+    if (use === undefined || length < log.segmentLength * LAST_LENGTH_PART_MIN) return false;
+    const candidate = { segment, length, unitBytes: use.unitBytes, liveBytes: use.liveBytes };
+    const live = livePart(candidate, this.#liveMetadataPart());
+    return 1 - live >= LAST_DEAD_PART_MIN && live * length <= room.roomForMoves;
+  }
+
+  #covered(): number {
+    return this.#host.covered()?.segment ?? 0;
+  }
+
+  /** Segments below `end` that are worth it, and that can be cleaned. */
   #choose(deadPartMin: number, end: number, tried: ReadonlySet<number> = new Set()): number[] {
-    const { state, log } = this.#host;
-    const before = Math.min(this.#host.covered()?.segment ?? 0, log.firstUnsettled, end);
+    const before = Math.min(this.#covered(), this.#host.log.firstUnsettled, end);
+    return this.#worth(deadPartMin, before, tried);
+  }
+
+  /** Those below `before`. */
+  #worth(deadPartMin: number, before: number, tried: ReadonlySet<number> = new Set()): number[] {
+    const { state, log, room } = this.#host;
     const candidates: Candidate[] = [];
-    let unitBytes = 0;
     for (const use of state.segments.values()) {
       const { segment, liveBytes: live } = use;
       if (this.#lengths.kept.has(segment)) continue;
-      unitBytes += use.unitBytes;
       if (segment >= before || tried.has(segment)) continue;
       const length = this.#lengths.of(segment);
       candidates.push({ segment, length, unitBytes: use.unitBytes, liveBytes: live });
     }
+    const liveMetadataPart = this.#liveMetadataPart();
+    const movedMax = room.isShort ? room.roomForMoves : Infinity;
+    const batchLiveBytesMax = Math.min(log.segmentLength * 0.75, movedMax);
+    return chooseVictims(
+      candidates.filter((one) => livePart(one, liveMetadataPart) * one.length <= movedMax),
+      { liveMetadataPart, deadPartMin, batchLiveBytesMax },
+    );
+  }
+
+  /** Of all metadata in the log. */
+  #liveMetadataPart(): number {
+    const { state } = this.#host;
+    let unitBytes = 0;
+    for (const use of state.segments.values()) {
+      if (!this.#lengths.kept.has(use.segment)) unitBytes += use.unitBytes;
+    }
     const metadata = Math.max(1, this.#logBytes() - unitBytes);
-    const liveMetadataPart = Math.min(1, liveMetadataBytes(state.counters) / metadata);
-    const batchLiveBytesMax = log.segmentLength * 0.75;
-    return chooseVictims(candidates, { liveMetadataPart, deadPartMin, batchLiveBytesMax });
+    return Math.min(1, liveMetadataBytes(state.counters) / metadata);
+  }
+
+  #waiting(): Waiting[] {
+    const { state, log, room } = this.#host;
+    const isShort = room.isShort;
+    return waitingOf(state.segments.values(), {
+      last: log.end.segment,
+      covered: this.#covered(),
+      kept: this.#lengths.kept,
+      isShort,
+      movedMax: isShort ? room.roomForMoves : Infinity,
+      deadPartMin: DEAD_PART_MIN,
+    });
+  }
+
+  #isFullLookDue(): boolean {
+    const nowMs = performance.now();
+    const seen = `${this.#host.log.appended} ${this.#host.state.counters.storedBytes}`;
+    const pauseMs = seen === this.#fullSeen ? FULL_LOOK_MS_MAX : FULL_LOOK_MS;
+    if (nowMs - this.#fullLookMs < pauseMs) return false;
+    this.#fullLookMs = nowMs;
+    this.#fullSeen = seen;
+    return true;
   }
 
   async #clean(round: Round, victims: readonly number[]): Promise<void> {
@@ -407,7 +492,9 @@ export class Reclaimer {
 
   /** Segments that are left as they are cannot be made shorter by any cleaning: neither they nor what lives in them count. */
   #urgency(): number {
-    const { state, log } = this.#host;
+    const { state, log, room } = this.#host;
+    // Nothing but cleaning makes room on a disk that is full of mail.
+    if (room.isFull) return 1;
     let live = liveBytes(state.counters);
     for (const segment of this.#lengths.kept.keys()) {
       live -= state.segments.get(segment)?.liveBytes ?? 0;

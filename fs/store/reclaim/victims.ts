@@ -65,7 +65,11 @@ function best(
   return found;
 }
 
-function livePart({ length, unitBytes, liveBytes }: Candidate, liveMetadataPart: number): number {
+/** What is left to be written again, at a guess. */
+export function livePart(
+  { length, unitBytes, liveBytes }: Candidate,
+  liveMetadataPart: number,
+): number {
   const metadata = Math.max(0, length - unitBytes);
   return Math.min(1, (liveBytes + metadata * liveMetadataPart) / Math.max(1, length));
 }
