@@ -24,6 +24,9 @@ function asText(place: string, report: BackupReport): string {
   if (damage.length > 0) {
     lines.push(`the store is damaged: see onespool fsck; no old backup was removed`);
   }
+  for (const name of report.mendedCopies) {
+    lines.push(`segments/${name} in ${place} was damaged, and is copied again`);
+  }
   if (removedBackups.length > 0) {
     lines.push(
       `removed ${grouped(removedBackups.length)} old backups, ${bytes(report.removedBytes)}`,

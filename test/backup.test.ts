@@ -288,3 +288,26 @@ t.test("a manifest that cannot be read hides no other backup, and is told of", a
   });
   await restore(place, undefined, { number: 4 });
 });
+
+t.test("a copy that is no longer what was copied is found and made anew", async (t) => {
+  // Longer than what is compared with the store each time.
+  const mail = new StoredMail(t, new StoreLoad(seed + 30), 128 * 1024);
+  await mail.add(200);
+  const [store, place] = [mail.store, mail.path("backups")];
+  await backup(store, place);
+  const directory = join(place, "segments");
+  const sealed = fs.readdirSync(directory).sort().slice(0, 2);
+  for (const name of sealed) spoil(join(directory, name), 5000);
+  const mended: string[] = [];
+  let last = "";
+  for (let count = 0; count < 14; count++) {
+    const report = await onespool("backup", store, place, "--json");
+    const { mendedCopies } = JSON.parse(report.stdout) as { mendedCopies: string[] };
+    mended.push(...mendedCopies);
+    last = report.stdout;
+  }
+  t.strictSame(mended.sort(), sealed, last);
+  const restored = mail.path("restored");
+  await restore(place, restored, { number: 1 });
+  t.same(await readStore(restored), mail.model);
+});

@@ -33,11 +33,15 @@ import {
   segmentsDirectory,
   TEMPORARY_END,
 } from "./place.ts";
+import type { SegmentCopy } from "./place.ts";
 import type { Pruned } from "./prune.ts";
 import { prune } from "./prune.ts";
 import { compareSegment } from "./same-segment.ts";
 import type { Damage } from "./segment-bytes.ts";
 import { SegmentBytesReader } from "./segment-bytes.ts";
+
+/** Each copy that further backups use again is read and compared with its checksum by one of so many backups in a row. */
+const BACKUPS_PER_READING = 14;
 
 export interface BackupOptions {
   /** Backups that stay, the newest ones; all when it is undefined. */
@@ -59,6 +63,8 @@ export interface BackupReport {
   readonly copiedBytes: number;
   /** Of the store itself: copied as it is. */
   readonly damage: readonly SegmentDamage[];
+  /** File names of copies that were no longer what had been copied, and were made anew. */
+  readonly mendedCopies: readonly string[];
   readonly removedBackups: readonly number[];
   readonly removedBytes: number;
 }
@@ -81,7 +87,8 @@ export async function backup(
     log = holdLog(store);
     const numbers = manifestNumbers(place);
     const before = newestReadable(place, numbers);
-    const copier = new Copier(place, before);
+    const number = (numbers.at(-1) ?? 0) + 1;
+    const copier = new Copier(place, before, number);
     for (const [k, held] of log.segments.entries()) {
       options.onProgress?.(k, log.segments.length);
       copier.take(held);
@@ -90,7 +97,6 @@ export async function backup(
     }
     systemDisk.syncDirectory(segmentsDirectory(place));
     const { segments, damage, copiedSegments, copiedBytes } = copier;
-    const number = (numbers.at(-1) ?? 0) + 1;
     const format = fs.readFileSync(join(store, FORMAT_FILE), "latin1");
     writeManifest(place, {
       version: BACKUP_FORMAT_VERSION,
@@ -115,6 +121,7 @@ export async function backup(
       copiedSegments,
       copiedBytes,
       damage,
+      mendedCopies: copier.mendedCopies,
       removedBackups: removed.backups,
       removedBytes: removed.bytes,
     };
@@ -126,18 +133,33 @@ export async function backup(
   }
 }
 
+/** Whether a copy is still what was copied. */
+function isWhole(place: string, copy: SegmentCopy): boolean {
+  const path = copyPath(place, copy);
+  try {
+    return crc32c(fs.readFileSync(path)) === copy.checksum;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EIO") return false;
+    throw backupIoError(`cannot read ${path}`, error);
+  }
+}
+
 class Copier {
   readonly segments: ManifestSegment[] = [];
   readonly damage: SegmentDamage[] = [];
   copiedSegments = 0;
   copiedBytes = 0;
+  readonly mendedCopies: string[] = [];
   readonly #place: string;
+  /** Of the backup that is made. */
+  readonly #number: number;
   readonly #reader = new SegmentBytesReader();
   /** Copies of sealed segments, from which nothing can have changed since. */
   readonly #known = new Map<number, ManifestSegment>();
 
-  constructor(place: string, before: Manifest | undefined) {
+  constructor(place: string, before: Manifest | undefined, number: number) {
     this.#place = place;
+    this.#number = number;
     for (const copy of before?.segments ?? []) {
       if (copy.sealed && !copy.damaged) this.#known.set(copy.segment, copy);
     }
@@ -146,7 +168,11 @@ class Copier {
   take(held: HeldSegment): void {
     const { segment } = held;
     const known = this.#known.get(segment);
-    const sameness = known === undefined ? "copyGone" : compareSegment(held, this.#place, known);
+    let sameness = known === undefined ? "copyGone" : compareSegment(held, this.#place, known);
+    const isDue = segment % BACKUPS_PER_READING === this.#number % BACKUPS_PER_READING;
+    const isInDoubt = sameness === "differs" || (sameness === "same" && isDue);
+    const isDamaged = isInDoubt && !isWhole(this.#place, known as SegmentCopy);
+    if (isDamaged) sameness = "copyGone";
     if (known !== undefined && sameness === "same") {
       this.segments.push(known);
       return;
@@ -171,7 +197,8 @@ class Copier {
     this.segments.push(copy);
     const path = copyPath(this.#place, copy);
     // The copy of a segment that an interrupted backup made, or one that did not go on.
-    if (fs.statSync(path, { throwIfNoEntry: false })?.size === bytes.length) return;
+    const size = fs.statSync(path, { throwIfNoEntry: false })?.size;
+    if (!isDamaged && size === bytes.length) return;
     try {
       const temporary = `${path}${TEMPORARY_END}`;
       fs.writeFileSync(temporary, bytes, { mode: 0o600, flush: true });
@@ -179,6 +206,7 @@ class Copier {
     } catch (error) {
       throw backupIoError(`cannot write ${copyName(copy)}`, error);
     }
+    if (isDamaged) this.mendedCopies.push(copyName(copy));
     this.copiedSegments++;
     this.copiedBytes += bytes.length;
   }

@@ -39,16 +39,17 @@ export function identityOf(store: string): string {
   // The store may be another user's: what has this name already, as a symbolic link, is not written to.
   const temporary = `${path}.${randomBytes(8).toString("hex")}`;
   try {
-    fs.writeFileSync(temporary, `${randomBytes(16).toString("hex")}\n`, {
-      mode: 0o600,
-      flush: true,
-      flag: "wx",
-    });
     try {
+      fs.writeFileSync(temporary, `${randomBytes(16).toString("hex")}\n`, {
+        mode: 0o600,
+        flush: true,
+        flag: "wx",
+      });
       fs.linkSync(temporary, path);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     } finally {
+      // Also of a disk that had no room for it.
       fs.rmSync(temporary, { force: true });
     }
     systemDisk.syncDirectory(store);
