@@ -201,3 +201,14 @@ t.test("a torn tail of the last segment is no damage", async (t) => {
   const report = await checkStore(store);
   t.match(report, { clean: true, damage: [], tornBytes: 12 });
 });
+
+t.test("a file in the place of the index: the next start makes it anew", async (t) => {
+  const sound = await makeSound(t, 30);
+  for (const isChecked of [true, false]) {
+    const store = sound.copy("spoilt");
+    removeIndex(store);
+    fs.writeFileSync(join(store, "index"), "no index");
+    if (isChecked) t.match(await checkStore(store), { clean: true, indexRebuilt: true });
+    t.same(differing(await readStore(store), sound.model), []);
+  }
+});

@@ -89,7 +89,10 @@ function listDirectory(directory: string): string[] {
   try {
     return fs.readdirSync(directory);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return [];
+    // A file in the directory's place: an index without its first file.
+    if (code === "ENOTDIR") return ["CURRENT"];
     throw error;
   }
 }
