@@ -62,6 +62,42 @@ const reclaiming: Workload = {
   },
 };
 
+/** The disk is full, and nearly all that is in the last segment is dead: it is ended early, and cleaned with the others. */
+const reclaimingFull: Workload = {
+  name: "reclaiming-full",
+  options: { segmentLength: 20_000 },
+  run: async (life) => {
+    const scene = new Scene(life);
+    const [a, b] = ["a", "b"].map((name) => scene.create(name)) as [number, number];
+    for (let k = 0; k < 24; k++) scene.append(b, 900);
+    await life.store.checkpoint();
+    for (let k = 0; k < 14; k++) scene.append(b, 900);
+    scene.append(a, 300);
+    scene.splice(b, 0, 38 * 900, []);
+    await life.store.durable();
+    const { disk } = life.machine;
+    const { blockSize, blocks, free } = disk.space();
+    // Short of room, with some left for the index.
+    disk.capacity = (blocks - free) * blockSize + 600_000;
+    const { segments } = await life.store.reclaim({ now: true });
+    disk.capacity = Infinity;
+    if (segments < 2) throw new Error(`${segments} segments were reclaimed, not the last one`);
+    scene.append(a, 100);
+    await life.store.durable();
+  },
+};
+
+t.test("cleaning on a full disk survives a cut at every point", async (t) => {
+  const result = await cutEverywhere(reclaimingFull, {
+    // Not with parts of what was written: without a reserve, as here, a start has no room to keep them.
+    choices: () => ["killed", "dropped"],
+    again: (point) => (point % 16 === 0 ? ["killed"] : []),
+    rebuilds: true,
+  });
+  t.comment(`${result.points} points, ${result.cuts} cuts, ${result.cutsAgain} of starts`);
+  t.ok(result.points > 20);
+});
+
 t.test("cleaning survives a cut at every point", async (t) => {
   const result = await cutEverywhere(reclaiming, {
     choices: (point) => (isLong ? [...CUT_CHOICES, point] : ["killed", "dropped", point]),
