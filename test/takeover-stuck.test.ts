@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -19,11 +20,15 @@ import { TestMount, run, whyNoAbort } from "./kernel-mounted.ts";
 t.setTimeout(120_000);
 const skip = await whyNoAbort();
 
-/** Whether a thread waits in the kernel in such a way that no signal wakes it. */
+/** Whether a thread waits in a call with the device, in such a way that no signal wakes it; not for a slow disk. */
 function hangs(pid: number): boolean {
-  return readdirSync(`/proc/${pid}/task`).some((task) =>
-    /\) D /.test(readFileSync(`/proc/${pid}/task/${task}/stat`, "latin1")),
-  );
+  return readdirSync(`/proc/${pid}/task`).some((name) => {
+    const task = `/proc/${pid}/task/${name}`;
+    if (!/\) D /.test(readFileSync(`${task}/stat`, "latin1"))) return false;
+    const descriptor = Number(readFileSync(`${task}/syscall`, "latin1").split(" ")[1]);
+    const open = `${task}/fd/${descriptor}`;
+    return existsSync(open) && readlinkSync(open) === "/dev/fuse";
+  });
 }
 
 t.test(
