@@ -17,6 +17,8 @@ export function numberIn(files: Pick<SegmentFiles, "read">, segment: number): nu
 export function refuseMisplaced(files: SegmentFiles): void {
   for (const segment of files.list()) {
     const number = numberIn(files, segment);
+    // A log may have more segments than a process can have open.
+    files.close(segment);
     if (number === undefined || number === segment) continue;
     throw new StoreError(
       "STORE_DAMAGED",

@@ -123,7 +123,10 @@ export class Reserve implements Room {
   }
 
   admit(claim: Claim): void {
-    if (claim !== "grow" || (!this.isBroken && !this.isFull)) return;
+    if (claim !== "grow") return;
+    // Who asks need not wait for the next look.
+    if (this.isFull && !this.isBroken) this.#whole();
+    if (!this.isBroken && !this.isFull) return;
     throw new StoreError("STORE_FULL", "the disk under the store is full");
   }
 
