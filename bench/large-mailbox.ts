@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
-import type { Extent } from "../fs/store/change.ts";
+import type { Extent } from "../fs/store/records/change.ts";
 import { STEP_LIMITS } from "../fs/store/reclaim/host.ts";
 import { Store } from "../fs/store/store.ts";
 import { describeMachine } from "./machine.ts";

@@ -2,7 +2,7 @@
  * Makes a store of a given size with mail of many sizes, 15 recipients each, and dies by kill -9 in the middle of it:
  * node store-maker.js DIRECTORY BYTES MAILBOXES SEED
  */
-import type { Change } from "../fs/store/change.ts";
+import type { Change } from "../fs/store/records/change.ts";
 import { Store } from "../fs/store/store.ts";
 
 const RECIPIENTS = 15;

@@ -8,7 +8,7 @@ import t from "tap";
 import { backup } from "../fs/backup/backup.ts";
 import { listBackups, restore } from "../fs/backup/restore.ts";
 import { checkStore } from "../fs/store/check.ts";
-import { encodeSegmentHeader, SEGMENT_HEADER_LENGTH } from "../fs/store/format.ts";
+import { encodeSegmentHeader, SEGMENT_HEADER_LENGTH } from "../fs/store/records/format.ts";
 import { segmentPath } from "../fs/store/paths.ts";
 import { command, onespool } from "./cli-process.ts";
 import { contentsOf, randomFrom, readStore, spoil, spoilSegment, StoreLoad } from "./store-load.ts";

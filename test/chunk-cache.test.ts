@@ -3,7 +3,7 @@ import { readdirSync, writeFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import t from "tap";
-import { ChunkCache } from "../fs/store/chunk-cache.ts";
+import { ChunkCache } from "../fs/store/state/chunk-cache.ts";
 import { StoreError } from "../fs/store/errors.ts";
 import { Harness, RDWR, ROOT, ROOT_CALLER } from "./files-harness.ts";
 

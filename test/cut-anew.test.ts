@@ -1,6 +1,6 @@
 /** A segment that was left behind is cut for good, also when the first attempt got no further than the cut. */
 import t from "tap";
-import { SegmentFiles } from "../fs/store/segment-files.ts";
+import { SegmentFiles } from "../fs/store/log/segment-files.ts";
 import { SimulatedMachine } from "./system/simulated-machine.ts";
 
 t.test("a cut whose sync failed is synced by the next attempt", async (t) => {

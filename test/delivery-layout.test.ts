@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import t from "tap";
 import { addSharedExtents, layOut, PRIVATE_CHUNK_LENGTH_MAX } from "../fs/delivery/layout.ts";
-import type { Extent } from "../fs/store/change.ts";
-import { CHUNK_LENGTH_MAX, UNIT_LENGTH_MAX } from "../fs/store/format.ts";
+import type { Extent } from "../fs/store/records/change.ts";
+import { CHUNK_LENGTH_MAX, UNIT_LENGTH_MAX } from "../fs/store/records/format.ts";
 
 /** A body in which every place can be told from its neighbours. */
 function bodyOf(length: number): Buffer {

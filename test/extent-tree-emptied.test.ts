@@ -1,7 +1,7 @@
 /** Once, a root whose children were all removed stayed an inner node, and nothing could be added to it. */
 import t from "tap";
-import { ExtentNode, NODE_ENTRIES_MAX, ROOT_ID } from "../fs/store/extent-node.ts";
-import { ExtentTree } from "../fs/store/extent-tree.ts";
+import { ExtentNode, NODE_ENTRIES_MAX, ROOT_ID } from "../fs/store/state/extent-node.ts";
+import { ExtentTree } from "../fs/store/state/extent-tree.ts";
 
 for (const levels of [2, 3]) {
   t.test(`a file of ${levels} levels of extents is emptied and filled again`, (t) => {

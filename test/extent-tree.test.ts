@@ -1,9 +1,9 @@
 /** Splices of an extent tree against a plain list of bytes, small ones and very long ones. */
 import fc from "fast-check";
 import t from "tap";
-import type { Extent } from "../fs/store/change.ts";
-import { ExtentNode, ROOT_ID } from "../fs/store/extent-node.ts";
-import { ExtentTree } from "../fs/store/extent-tree.ts";
+import type { Extent } from "../fs/store/records/change.ts";
+import { ExtentNode, ROOT_ID } from "../fs/store/state/extent-node.ts";
+import { ExtentTree } from "../fs/store/state/extent-tree.ts";
 
 function emptyTree(): ExtentTree {
   return new ExtentTree(new ExtentNode(9, ROOT_ID, true, []), 1, {

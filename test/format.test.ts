@@ -1,9 +1,9 @@
 /** The bytes of docs/FORMAT.md: the worked example, every change there and back, and what is refused. */
 import t from "tap";
 import { ByteReader, ByteWriter, MalformedError } from "../base/bytes.ts";
-import { chunksOf } from "../fs/store/chunks.ts";
-import type { Change } from "../fs/store/change.ts";
-import { decodeChanges, encodeChanges } from "../fs/store/change-codec.ts";
+import { chunksOf } from "../fs/store/records/chunks.ts";
+import type { Change } from "../fs/store/records/change.ts";
+import { decodeChanges, encodeChanges } from "../fs/store/records/change-codec.ts";
 import {
   crc32c,
   decodeFrameHeader,
@@ -13,9 +13,9 @@ import {
   FRAME_COMMIT,
   FRAME_UNIT,
   frameChecksum,
-} from "../fs/store/format.ts";
-import { placeOf } from "../fs/store/place.ts";
-import { decodeUnitMeta, encodeUnitMeta } from "../fs/store/unit-meta.ts";
+} from "../fs/store/records/format.ts";
+import { placeOf } from "../fs/store/records/place.ts";
+import { decodeUnitMeta, encodeUnitMeta } from "../fs/store/records/unit-meta.ts";
 
 function changesToBytes(changes: readonly Change[]): Buffer {
   const out = new ByteWriter();

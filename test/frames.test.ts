@@ -1,8 +1,8 @@
 /** Frames of a segment: those who read them for different ends find the same ones, whatever was damaged. */
 import t from "tap";
 import { ByteWriter } from "../base/bytes.ts";
-import { encodeChanges } from "../fs/store/change-codec.ts";
-import { chunksOf } from "../fs/store/chunks.ts";
+import { encodeChanges } from "../fs/store/records/change-codec.ts";
+import { chunksOf } from "../fs/store/records/chunks.ts";
 import { StoreError } from "../fs/store/errors.ts";
 import {
   encodeFrame,
@@ -10,14 +10,14 @@ import {
   FRAME_COMMIT,
   FRAME_UNIT,
   SEGMENT_HEADER_LENGTH,
-} from "../fs/store/format.ts";
-import { readFrame } from "../fs/store/frame.ts";
-import { SegmentScan } from "../fs/store/reclaim/segment-scan.ts";
-import type { SegmentFiles } from "../fs/store/segment-files.ts";
-import { readFrames } from "../fs/store/segment-reader.ts";
-import { scanSegment } from "../fs/store/segment-scan.ts";
-import { FileWindow, wholeSegment } from "../fs/store/segment-window.ts";
-import { encodeUnitMeta } from "../fs/store/unit-meta.ts";
+} from "../fs/store/records/format.ts";
+import { readFrame } from "../fs/store/log/frame.ts";
+import { FrameCursor } from "../fs/store/reclaim/frame-cursor.ts";
+import type { SegmentFiles } from "../fs/store/log/segment-files.ts";
+import { readFrames } from "../fs/store/log/segment-reader.ts";
+import { scanSegment } from "../fs/store/log/segment-scan.ts";
+import { FileWindow, wholeSegment } from "../fs/store/log/segment-window.ts";
+import { encodeUnitMeta } from "../fs/store/records/unit-meta.ts";
 
 const SEED = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
 const SEGMENT = 3;
@@ -70,18 +70,18 @@ function byRecovery(bytes: Buffer): number[] {
 }
 
 function byCleaning(bytes: Buffer): number[] {
-  const scan = new SegmentScan(fileOf(bytes), SEGMENT);
+  const cursor = new FrameCursor(fileOf(bytes), SEGMENT);
   const offsets: number[] = [];
   try {
     for (;;) {
-      const { offset } = scan;
-      if (scan.next() === undefined) break;
+      const { offset } = cursor;
+      if (cursor.next() === undefined) break;
       offsets.push(offset);
     }
   } catch (error) {
     if (!(error instanceof StoreError) || error.code !== "STORE_DAMAGED") throw error;
   }
-  return [...offsets, scan.offset];
+  return [...offsets, cursor.offset];
 }
 
 /** Up to what is bad first, and whether any data is. */

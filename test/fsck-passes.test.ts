@@ -5,11 +5,11 @@ import { join } from "node:path";
 import t from "tap";
 import { ByteReader } from "../base/bytes.ts";
 import { checkStore } from "../fs/store/check.ts";
-import { IndexDb } from "../fs/store/index-db.ts";
-import { kindRange, firstNumber, unitKey } from "../fs/store/keys.ts";
+import { IndexDb } from "../fs/store/index/index-db.ts";
+import { kindRange, firstNumber, unitKey } from "../fs/store/index/keys.ts";
 import { Store } from "../fs/store/store.ts";
 import { Tally } from "../fs/store/check/tally.ts";
-import { decodeUnit } from "../fs/store/unit.ts";
+import { decodeUnit } from "../fs/store/state/unit.ts";
 import { UnitPlaces } from "../fs/store/check/unit-places.ts";
 import { Random, ReclaimModel } from "./reclaim-model.ts";
 

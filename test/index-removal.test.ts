@@ -3,7 +3,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
-import { IndexDb } from "../fs/store/index-db.ts";
+import { IndexDb } from "../fs/store/index/index-db.ts";
 import { Store } from "../fs/store/store.ts";
 
 t.test("what a removal or a repair left behind does not become the index again", async (t) => {

@@ -5,9 +5,9 @@ import { existsSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkStore } from "../fs/store/check.ts";
-import { IndexDb } from "../fs/store/index-db.ts";
+import { IndexDb } from "../fs/store/index/index-db.ts";
 import { Store } from "../fs/store/store.ts";
-import { systemDisk } from "../fs/store/system-disk.ts";
+import { systemDisk } from "../fs/store/disk/system-disk.ts";
 import { newFile } from "./system/cut-life.ts";
 
 const skip = process.getuid?.() === 0 ? false : "only root can mount a small tmpfs";

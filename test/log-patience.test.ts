@@ -1,9 +1,9 @@
 /** Who waits patiently for a sync gets one, also if the patience ends while a sync is under way. */
 import { setTimeout as pause } from "node:timers/promises";
 import t from "tap";
-import type { LogPosition } from "../fs/store/log.ts";
-import { Log } from "../fs/store/log.ts";
-import { SegmentFiles } from "../fs/store/segment-files.ts";
+import type { LogPosition } from "../fs/store/log/log.ts";
+import { Log } from "../fs/store/log/log.ts";
+import { SegmentFiles } from "../fs/store/log/segment-files.ts";
 import { SimulatedMachine } from "./system/simulated-machine.ts";
 
 const STRANDED_MS = 10_000;

@@ -1,7 +1,7 @@
 /** Places in the log are exact, and a log ends where they would not be. */
 import t from "tap";
-import { offsetOf, placeOf, SEGMENT_MAX, segmentOf } from "../fs/store/place.ts";
-import { SegmentFiles } from "../fs/store/segment-files.ts";
+import { offsetOf, placeOf, SEGMENT_MAX, segmentOf } from "../fs/store/records/place.ts";
+import { SegmentFiles } from "../fs/store/log/segment-files.ts";
 import { SimulatedMachine } from "./system/simulated-machine.ts";
 
 t.test("places of the last segment are exact", async (t) => {

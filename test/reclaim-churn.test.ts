@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import t from "tap";
 import { S_IFREG } from "../fs/attributes.ts";
-import type { Change } from "../fs/store/change.ts";
+import type { Change } from "../fs/store/records/change.ts";
 import { checkStore } from "../fs/store/check.ts";
 import { Store } from "../fs/store/store.ts";
 import { Random } from "./reclaim-model.ts";

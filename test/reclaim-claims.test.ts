@@ -1,6 +1,6 @@
 /** What cleaning may take of the last room on a disk. */
 import t from "tap";
-import { Reserve } from "../fs/store/reserve.ts";
+import { Reserve } from "../fs/store/disk/reserve.ts";
 import { Life } from "./system/cut-life.ts";
 import { SimulatedMachine } from "./system/simulated-machine.ts";
 import { Scene } from "./system/store-workloads.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import t from "tap";
 import { S_IFREG } from "../fs/attributes.ts";
-import { ROOT_INO } from "../fs/store/counters.ts";
+import { ROOT_INO } from "../fs/store/state/counters.ts";
 import { Gain } from "../fs/store/reclaim/gain.ts";
 import { Store } from "../fs/store/store.ts";
 

@@ -3,8 +3,8 @@
  * change, on files that are named, linked, renamed over each other, open without a name, or waiting.
  */
 import { S_IFDIR, S_IFREG } from "../fs/attributes.ts";
-import type { Change, Extent } from "../fs/store/change.ts";
-import { OFFCUT_MODE } from "../fs/store/inode.ts";
+import type { Change, Extent } from "../fs/store/records/change.ts";
+import { OFFCUT_MODE } from "../fs/store/records/offcut.ts";
 import type { Store } from "../fs/store/store.ts";
 
 const NOTHING = Buffer.alloc(0);

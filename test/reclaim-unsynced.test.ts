@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 import { S_IFREG } from "../fs/attributes.ts";
-import { ROOT_INO } from "../fs/store/counters.ts";
-import type { Disk } from "../fs/store/disk.ts";
+import { ROOT_INO } from "../fs/store/state/counters.ts";
+import type { Disk } from "../fs/store/disk/disk.ts";
 import { Store } from "../fs/store/store.ts";
-import { systemDisk } from "../fs/store/system-disk.ts";
+import { systemDisk } from "../fs/store/disk/system-disk.ts";
 
 t.setTimeout(60_000);
 const LENGTH = 8_000;

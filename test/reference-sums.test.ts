@@ -1,6 +1,6 @@
 /** Sums of references tell every difference that counting tells. */
 import t from "tap";
-import { addReferences, unreferenced } from "../fs/store/references.ts";
+import { addReferences, unreferenced } from "../fs/store/state/references.ts";
 import { ReferenceSums } from "../fs/store/check/reference-sums.ts";
 import { randomFrom } from "./store-load.ts";
 

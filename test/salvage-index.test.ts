@@ -9,7 +9,7 @@ import type { SalvageReport } from "../fs/salvage/salvage.ts";
 import { salvage } from "../fs/salvage/salvage.ts";
 import { checkStore } from "../fs/store/check.ts";
 import { segmentPath } from "../fs/store/paths.ts";
-import { scanSegment } from "../fs/store/segment-scan.ts";
+import { scanSegment } from "../fs/store/log/segment-scan.ts";
 import { Store } from "../fs/store/store.ts";
 import { onespool } from "./cli-process.ts";
 import { readStore, StoreLoad } from "./store-load.ts";

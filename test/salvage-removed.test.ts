@@ -6,9 +6,9 @@ import { join } from "node:path";
 import t from "tap";
 import { S_IFDIR, S_IFREG } from "../fs/attributes.ts";
 import { salvage } from "../fs/salvage/salvage.ts";
-import type { Change } from "../fs/store/change.ts";
+import type { Change } from "../fs/store/records/change.ts";
 import { checkStore } from "../fs/store/check.ts";
-import { ROOT_INO } from "../fs/store/counters.ts";
+import { ROOT_INO } from "../fs/store/state/counters.ts";
 import { Store } from "../fs/store/store.ts";
 
 const segmentLength = 32 * 1024;

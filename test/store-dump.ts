@@ -3,11 +3,11 @@
  * what depends on how a state came about: cookies of names, the nodes of an extent tree, and places of records.
  */
 import { ByteReader } from "../base/bytes.ts";
-import { decodePending } from "../fs/store/pending.ts";
-import { decodeNameRow } from "../fs/store/dentry.ts";
-import { firstNumber, kindRange } from "../fs/store/keys.ts";
+import { decodePending } from "../fs/store/state/pending.ts";
+import { decodeNameRow } from "../fs/store/state/dentry.ts";
+import { firstNumber, kindRange } from "../fs/store/index/keys.ts";
 import type { Store } from "../fs/store/store.ts";
-import { decodeUnit } from "../fs/store/unit.ts";
+import { decodeUnit } from "../fs/store/state/unit.ts";
 
 export async function dump(store: Store): Promise<string[]> {
   await store.checkpoint();

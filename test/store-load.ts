@@ -1,7 +1,7 @@
 /** Random mail in a store, and what it must hold then: for tests that copy stores or damage them. */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import type { Change } from "../fs/store/change.ts";
+import type { Change } from "../fs/store/records/change.ts";
 import { FORMAT_FILE, segmentPath } from "../fs/store/paths.ts";
 import { Store } from "../fs/store/store.ts";
 

@@ -4,10 +4,10 @@
  */
 import fc from "fast-check";
 import t from "tap";
-import type { Extent } from "../fs/store/change.ts";
-import { ExtentNode, NODE_ENTRIES_MAX, ROOT_ID } from "../fs/store/extent-node.ts";
-import { ExtentTree } from "../fs/store/extent-tree.ts";
-import { addReferences, bytesReferenced, unreferenced } from "../fs/store/references.ts";
+import type { Extent } from "../fs/store/records/change.ts";
+import { ExtentNode, NODE_ENTRIES_MAX, ROOT_ID } from "../fs/store/state/extent-node.ts";
+import { ExtentTree } from "../fs/store/state/extent-tree.ts";
+import { addReferences, bytesReferenced, unreferenced } from "../fs/store/state/references.ts";
 
 const seed = process.env["FC_SEED"] === undefined ? Date.now() : Number(process.env["FC_SEED"]);
 t.comment(`seed ${seed}: FC_SEED=${seed} repeats this run`);

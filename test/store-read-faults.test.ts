@@ -2,9 +2,9 @@
 import t from "tap";
 import { InvariantError } from "../base/assert.ts";
 import type { StoreError } from "../fs/store/errors.ts";
-import { SEGMENT_HEADER_LENGTH } from "../fs/store/format.ts";
-import { moveTail } from "../fs/store/log-tail.ts";
-import { readFrames } from "../fs/store/segment-reader.ts";
+import { SEGMENT_HEADER_LENGTH } from "../fs/store/records/format.ts";
+import { moveTail } from "../fs/store/log/log-tail.ts";
+import { readFrames } from "../fs/store/log/segment-reader.ts";
 import { contents, expectOne, Scene, STORE } from "./system/fault-scene.ts";
 
 t.test(

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import t from "tap";
-import type { Change, Extent } from "../fs/store/change.ts";
+import type { Change, Extent } from "../fs/store/records/change.ts";
 import { checkStore } from "../fs/store/check.ts";
 import { StoreError } from "../fs/store/errors.ts";
 import { Store } from "../fs/store/store.ts";

@@ -13,9 +13,9 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { checkFormat } from "../store/directory.ts";
-import { crc32c } from "../store/format.ts";
+import { crc32c } from "../store/records/format.ts";
 import { FORMAT_FILE } from "../store/paths.ts";
-import { systemDisk } from "../store/system-disk.ts";
+import { systemDisk } from "../store/disk/system-disk.ts";
 import { BackupError, backupIoError } from "./errors.ts";
 import type { HeldLog, HeldSegment } from "./held-log.ts";
 import { holdLog } from "./held-log.ts";

@@ -7,7 +7,7 @@
  * show neither. So the log is listed until two listings in a row agree, between which every segment was opened.
  */
 import * as fs from "node:fs";
-import { decodeSegmentHeader, SEGMENT_HEADER_LENGTH } from "../store/format.ts";
+import { decodeSegmentHeader, SEGMENT_HEADER_LENGTH } from "../store/records/format.ts";
 import { logDirectory, segmentNumber, segmentPath } from "../store/paths.ts";
 import { BackupError, backupIoError } from "./errors.ts";
 
@@ -21,7 +21,7 @@ export interface HeldSegment {
   readonly isLast: boolean;
   /**
    * Where it ends, whatever stands behind: of one that could not be synced the end is in the one behind it, and may not be
-   * cut off yet (fs/store/log-tail.ts).
+   * cut off yet (fs/store/log/log-tail.ts).
    */
   readonly lengthMax: number;
 }

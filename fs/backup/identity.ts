@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { systemDisk } from "../store/system-disk.ts";
+import { systemDisk } from "../store/disk/system-disk.ts";
 import { BackupError, backupIoError } from "./errors.ts";
 
 /** Beside the store's file "format". */

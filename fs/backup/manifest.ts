@@ -3,7 +3,7 @@
  * manifest is; the segments that it names were on stable storage before.
  */
 import * as fs from "node:fs";
-import { crc32c } from "../store/format.ts";
+import { crc32c } from "../store/records/format.ts";
 import { BackupError, backupIoError } from "./errors.ts";
 import type { SegmentCopy } from "./place.ts";
 import { BACKUP_FORMAT_VERSION, manifestPath, writeDurably } from "./place.ts";

@@ -9,7 +9,7 @@
  */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { systemDisk } from "../store/system-disk.ts";
+import { systemDisk } from "../store/disk/system-disk.ts";
 import { BackupError, backupIoError } from "./errors.ts";
 
 export const BACKUP_FORMAT_VERSION = 1;

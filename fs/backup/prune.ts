@@ -1,7 +1,7 @@
 /** Removes old backups, and the copies of segments that no backup names any more. */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { systemDisk } from "../store/system-disk.ts";
+import { systemDisk } from "../store/disk/system-disk.ts";
 import { backupIoError } from "./errors.ts";
 import { readManifest } from "./manifest.ts";
 import {

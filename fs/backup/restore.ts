@@ -5,9 +5,9 @@
  */
 import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { crc32c } from "../store/format.ts";
+import { crc32c } from "../store/records/format.ts";
 import { FORMAT_FILE, logDirectory, segmentPath } from "../store/paths.ts";
-import { systemDisk } from "../store/system-disk.ts";
+import { systemDisk } from "../store/disk/system-disk.ts";
 import { BackupError, backupIoError } from "./errors.ts";
 import type { Manifest, ManifestSegment } from "./manifest.ts";
 import { readManifest } from "./manifest.ts";

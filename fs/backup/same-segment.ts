@@ -1,6 +1,6 @@
 /** Whether the copy of a sealed segment is that of this one, told by its length, its header and its last frames. */
 import * as fs from "node:fs";
-import { SEGMENT_HEADER_LENGTH } from "../store/format.ts";
+import { SEGMENT_HEADER_LENGTH } from "../store/records/format.ts";
 import { backupIoError } from "./errors.ts";
 import type { HeldSegment } from "./held-log.ts";
 import type { SegmentCopy } from "./place.ts";

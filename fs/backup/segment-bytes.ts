@@ -3,9 +3,9 @@
  * damaged named.
  */
 import * as fs from "node:fs";
-import type { BadRange } from "../store/segment-scan.ts";
-import { scanSegment } from "../store/segment-scan.ts";
-import { SEGMENT_HEADER_LENGTH, SEGMENT_LENGTH, ZEROS_AHEAD } from "../store/format.ts";
+import type { BadRange } from "../store/log/segment-scan.ts";
+import { scanSegment } from "../store/log/segment-scan.ts";
+import { SEGMENT_HEADER_LENGTH, SEGMENT_LENGTH, ZEROS_AHEAD } from "../store/records/format.ts";
 import { BackupError, backupIoError } from "./errors.ts";
 import type { HeldSegment } from "./held-log.ts";
 

@@ -29,10 +29,10 @@ import { isDirectory, isRegular, S_IFREG, S_ISGID, S_ISUID } from "../attributes
 import { FILE_SIZE_MAX } from "../files/limits.ts";
 import type { LockTable } from "../locks/table.ts";
 import { MAY_WRITE, mayAccess } from "../permissions.ts";
-import type { Change, DeliverTarget, Extent, PendChange } from "../store/change.ts";
+import type { Change, DeliverTarget, Extent, PendChange } from "../store/records/change.ts";
 import { StoreError } from "../store/errors.ts";
-import type { Inode } from "../store/inode.ts";
-import type { PendingDelivery } from "../store/pending.ts";
+import type { Inode } from "../store/state/inode.ts";
+import type { PendingDelivery } from "../store/state/pending.ts";
 import type { Store } from "../store/store.ts";
 import { isDotlocked, mailboxOfDotlock, mayHaveDotlocks } from "./dotlock.ts";
 import type { Invalidations } from "./invalidations.ts";

@@ -4,7 +4,7 @@
  * may lock this mailbox: otherwise anybody who can make a file there could stop somebody else's mail.
  */
 import { NAME_LENGTH_MAX } from "../files/limits.ts";
-import { DOTLOCK_SUFFIX } from "../store/apply.ts";
+import { DOTLOCK_SUFFIX } from "../store/state/apply.ts";
 import type { Store } from "../store/store.ts";
 import { isValidDotlock, type MailboxOwner } from "./dotlock-rule.ts";
 

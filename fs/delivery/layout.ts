@@ -8,8 +8,8 @@
  * Reading a byte costs its whole chunk, so private bytes, which are read a hundred at a time, lie in
  * small chunks of their own, cut between files.
  */
-import type { Extent } from "../store/change.ts";
-import { CHUNK_LENGTH_MAX, UNIT_LENGTH_MAX } from "../store/format.ts";
+import type { Extent } from "../store/records/change.ts";
+import { CHUNK_LENGTH_MAX, UNIT_LENGTH_MAX } from "../store/records/format.ts";
 
 /** Bytes of a chunk of private bytes, unless one file's are more. */
 export const PRIVATE_CHUNK_LENGTH_MAX = 4_096;

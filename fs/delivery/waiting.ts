@@ -8,7 +8,7 @@
  */
 import { assert } from "../../base/assert.ts";
 import type { Time } from "../attributes.ts";
-import type { PendingDelivery } from "../store/pending.ts";
+import type { PendingDelivery } from "../store/state/pending.ts";
 
 export interface Waiting {
   readonly parent: number;

@@ -20,8 +20,8 @@ import {
   S_ISGID,
 } from "../attributes.ts";
 import type { Caller } from "../caller.ts";
-import type { InodeChange } from "../store/change.ts";
-import type { Inode } from "../store/inode.ts";
+import type { InodeChange } from "../store/records/change.ts";
+import type { Inode } from "../store/state/inode.ts";
 import type { FilesContext } from "./context.ts";
 import { attributesAt, livingDirectoryAt } from "./inodes.ts";
 import { DIRECTORY_LINK_COUNT_MAX, LINK_COUNT_MAX, TARGET_LENGTH_MAX } from "./limits.ts";

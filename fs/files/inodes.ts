@@ -3,7 +3,7 @@ import type { Errno } from "../../base/errno.ts";
 import { EISDIR, EINVAL, ENOENT, ENOTDIR, ESTALE } from "../../base/errno.ts";
 import type { Attributes } from "../attributes.ts";
 import { isDirectory, isRegular } from "../attributes.ts";
-import type { Inode } from "../store/inode.ts";
+import type { Inode } from "../store/state/inode.ts";
 import type { Store } from "../store/store.ts";
 
 export const ROOT_INO = 1;

@@ -1,7 +1,7 @@
 /** A write that is matched with content in the store (fs/moved/), and the extents that it then puts into a file. */
 import type { MoverState, Piece, WriteToMatch } from "../moved/moved.ts";
 import { matchWrite } from "../moved/moved.ts";
-import type { Extent } from "../store/change.ts";
+import type { Extent } from "../store/records/change.ts";
 import { StoreError } from "../store/errors.ts";
 import type { Store } from "../store/store.ts";
 import { packPieces } from "./packing.ts";

@@ -2,7 +2,7 @@
 import type { Errno } from "../../base/errno.ts";
 import { EEXIST, EINVAL, ENAMETOOLONG, ENOENT } from "../../base/errno.ts";
 import type { Attributes } from "../attributes.ts";
-import type { Inode } from "../store/inode.ts";
+import type { Inode } from "../store/state/inode.ts";
 import type { Store } from "../store/store.ts";
 import { isReservedName } from "./control.ts";
 import { attributesAt, directoryAt, livingDirectoryAt } from "./inodes.ts";

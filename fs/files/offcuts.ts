@@ -17,10 +17,10 @@
 import type { Time } from "../attributes.ts";
 import { isRegular } from "../attributes.ts";
 import type { MoverState } from "../moved/moved.ts";
-import type { Change, InodeChange, SpliceChange } from "../store/change.ts";
+import type { Change, InodeChange, SpliceChange } from "../store/records/change.ts";
 import { StoreError } from "../store/errors.ts";
-import type { Inode } from "../store/inode.ts";
-import { OFFCUT_MODE } from "../store/inode.ts";
+import type { Inode } from "../store/state/inode.ts";
+import { OFFCUT_MODE } from "../store/records/offcut.ts";
 import type { Store } from "../store/store.ts";
 import { OFFCUT_IDLE_TICKS_MAX, OFFCUT_LENGTH_MIN, OFFCUTS_MAX } from "./limits.ts";
 import { extentsOfPieces, matchWith } from "./matched.ts";

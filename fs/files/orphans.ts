@@ -11,8 +11,8 @@
  * inode is a shorter file. A crash in between leaves an orphan, which the next start drops.
  */
 import { assert } from "../../base/assert.ts";
-import { OFFCUT_MODE } from "../store/inode.ts";
-import type { Change } from "../store/change.ts";
+import { OFFCUT_MODE } from "../store/records/offcut.ts";
+import type { Change } from "../store/records/change.ts";
 import { StoreError } from "../store/errors.ts";
 import type { Store } from "../store/store.ts";
 import { DROP_EXTENTS_MAX } from "./limits.ts";

@@ -8,8 +8,8 @@
  */
 import type { MoverState, Piece } from "../moved/moved.ts";
 import { noteResize } from "../moved/moved.ts";
-import type { SpliceChange } from "../store/change.ts";
-import type { Inode } from "../store/inode.ts";
+import type { SpliceChange } from "../store/records/change.ts";
+import type { Inode } from "../store/state/inode.ts";
 import type { Store } from "../store/store.ts";
 import { extentsOfPieces, matchWith } from "./matched.ts";
 import { placeExtents } from "./ranges.ts";

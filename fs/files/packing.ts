@@ -2,8 +2,8 @@
  * The new bytes of one write, packed one behind the other into as few units as hold them, however many
  * pieces the write was cut into: a unit has a row of its own, a piece has none.
  */
-import type { Extent } from "../store/change.ts";
-import { UNIT_LENGTH_MAX } from "../store/format.ts";
+import type { Extent } from "../store/records/change.ts";
+import { UNIT_LENGTH_MAX } from "../store/records/format.ts";
 import type { Store } from "../store/store.ts";
 
 /**

@@ -1,8 +1,8 @@
 /** Operations on ranges of a file that carry no bytes: fallocate(2) and copy_file_range(2). */
 import type { Errno } from "../../base/errno.ts";
 import { EFBIG, EINVAL, EOPNOTSUPP } from "../../base/errno.ts";
-import type { Change, Extent } from "../store/change.ts";
-import type { Inode } from "../store/inode.ts";
+import type { Change, Extent } from "../store/records/change.ts";
+import type { Inode } from "../store/state/inode.ts";
 import type { Store } from "../store/store.ts";
 import { HOLE_UNIT, resize, splice } from "./attributes.ts";
 import type { FilesContext } from "./context.ts";

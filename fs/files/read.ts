@@ -4,7 +4,7 @@ import { EINVAL, ENXIO, ESTALE } from "../../base/errno.ts";
 import { S_IFLNK, S_IFMT } from "../attributes.ts";
 import type { Time } from "../attributes.ts";
 import { StoreError } from "../store/errors.ts";
-import type { Inode } from "../store/inode.ts";
+import type { Inode } from "../store/state/inode.ts";
 import type { Store } from "../store/store.ts";
 import type { FilesContext } from "./context.ts";
 import { regularAt } from "./inodes.ts";

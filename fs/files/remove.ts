@@ -2,7 +2,7 @@
 import type { Errno } from "../../base/errno.ts";
 import { EBUSY, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, ESTALE } from "../../base/errno.ts";
 import { isDirectory } from "../attributes.ts";
-import type { Inode } from "../store/inode.ts";
+import type { Inode } from "../store/state/inode.ts";
 import type { Store } from "../store/store.ts";
 import type { FilesContext } from "./context.ts";
 import { isControlName } from "./control.ts";

@@ -14,8 +14,8 @@ import {
 } from "../../base/errno.ts";
 import type { Time } from "../attributes.ts";
 import { isDirectory, S_IFMT } from "../attributes.ts";
-import type { Change } from "../store/change.ts";
-import type { Inode } from "../store/inode.ts";
+import type { Change } from "../store/records/change.ts";
+import type { Inode } from "../store/state/inode.ts";
 import type { Store } from "../store/store.ts";
 import type { FilesContext } from "./context.ts";
 import { isReservedName } from "./control.ts";

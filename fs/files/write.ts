@@ -5,13 +5,13 @@
  * Invariants:
  * - A unit that was written and then not named by the commit is dropped again.
  * - A program that moves messages within a mailbox, or writes again what it has cut off, must not be stopped half-way
- *   by a full disk: such a write may use the reserve (fs/store/room.ts).
+ *   by a full disk: such a write may use the reserve (fs/store/disk/room.ts).
  * - O_APPEND writes at our own end of the file: the kernel's idea of it may be older than a delivery.
  */
 import type { Errno } from "../../base/errno.ts";
 import { EFBIG, EINVAL } from "../../base/errno.ts";
 import type { WriteRequest, Written } from "../operations.ts";
-import type { Change, SpliceChange } from "../store/change.ts";
+import type { Change, SpliceChange } from "../store/records/change.ts";
 import type { Store } from "../store/store.ts";
 import type { FilesContext } from "./context.ts";
 import { regularAt } from "./inodes.ts";

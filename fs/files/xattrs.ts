@@ -13,7 +13,7 @@ import {
   ERANGE,
   ESTALE,
 } from "../../base/errno.ts";
-import type { Inode } from "../store/inode.ts";
+import type { Inode } from "../store/state/inode.ts";
 import type { Store } from "../store/store.ts";
 import type { FilesContext } from "./context.ts";
 import { XATTR_NAME_LENGTH_MAX, XATTR_TOTAL_LENGTH_MAX, XATTR_VALUE_LENGTH_MAX } from "./limits.ts";

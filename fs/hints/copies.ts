@@ -3,8 +3,8 @@
  * is linked. They are written before the mailboxes are looked for, a piece at a time, and others get their turn in
  * between; what no file got in the end is dropped.
  */
-import type { Extent } from "../store/change.ts";
-import { UNIT_LENGTH_MAX } from "../store/format.ts";
+import type { Extent } from "../store/records/change.ts";
+import { UNIT_LENGTH_MAX } from "../store/records/format.ts";
 import type { Store } from "../store/store.ts";
 import type { HintsContext, Requester } from "./context.ts";
 import type { DeliverRequest } from "./deliver-request.ts";

@@ -4,7 +4,7 @@
  * beyond its ordinary ones.
  */
 import { ROOT_INO } from "../files/inodes.ts";
-import type { Inode } from "../store/inode.ts";
+import type { Inode } from "../store/state/inode.ts";
 import type { Store } from "../store/store.ts";
 import { isDirectory } from "../attributes.ts";
 import { PathWalker } from "./path-walker.ts";

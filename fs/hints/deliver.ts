@@ -5,8 +5,8 @@
 import { isRegular, S_ISGID } from "../attributes.ts";
 import type { Delivery, Mailbox, Ownership } from "../delivery/deliveries.ts";
 import { inGroup, MAY_WRITE, mayAccess, mayCreateIn } from "../permissions.ts";
-import type { Extent } from "../store/change.ts";
-import type { Inode } from "../store/inode.ts";
+import type { Extent } from "../store/records/change.ts";
+import type { Inode } from "../store/state/inode.ts";
 import type { HintsContext, Requester } from "./context.ts";
 import { withCopies } from "./copies.ts";
 import { ALL_RIGHTS, DeliverPlaces } from "./deliver-account.ts";

@@ -12,7 +12,7 @@ import { isReservedName } from "../files/control.ts";
 import { ROOT_INO } from "../files/inodes.ts";
 import { NAME_LENGTH_MAX } from "../files/limits.ts";
 import { MAY_EXECUTE, mayAccess } from "../permissions.ts";
-import type { Inode } from "../store/inode.ts";
+import type { Inode } from "../store/state/inode.ts";
 import type { Store } from "../store/store.ts";
 import { LINKS_FOLLOWED_MAX, PATH_STEPS_MAX } from "./limits.ts";
 import type { Reason } from "./refusals.ts";

@@ -6,8 +6,8 @@
  * ten minutes after its last write; until then they are charged. A unit of which a file got bytes belongs to it; the token stays
  * good as long as anything refers to them.
  */
-import type { Extent } from "../store/change.ts";
-import { UNIT_LENGTH_MAX } from "../store/format.ts";
+import type { Extent } from "../store/records/change.ts";
+import { UNIT_LENGTH_MAX } from "../store/records/format.ts";
 import type { Store } from "../store/store.ts";
 import type { InheritedSession } from "../takeover/inherited.ts";
 import type { Token } from "../takeover/noted-session.ts";

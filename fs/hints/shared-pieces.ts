@@ -1,5 +1,5 @@
 /** What every file of a delivery gets, of the units that the session holds. */
-import type { Extent } from "../store/change.ts";
+import type { Extent } from "../store/records/change.ts";
 import type { Requester } from "./context.ts";
 import type { DeliverRequest } from "./deliver-request.ts";
 import { EXTENTS_ADDED_MAX } from "./limits.ts";

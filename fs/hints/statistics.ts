@@ -3,7 +3,7 @@
  * another user could tell whether somebody else has the same message.
  */
 import { isRegular } from "../attributes.ts";
-import type { Inode } from "../store/inode.ts";
+import type { Inode } from "../store/state/inode.ts";
 import type { HintsContext, Requester } from "./context.ts";
 import type { DeliverAccount } from "./deliver-account.ts";
 import { ALL_RIGHTS, DeliverPlaces } from "./deliver-account.ts";

@@ -4,7 +4,7 @@
  * known only to whoever reads all files.
  */
 import { isRegular } from "../attributes.ts";
-import type { Extent } from "../store/change.ts";
+import type { Extent } from "../store/records/change.ts";
 import type { Store } from "../store/store.ts";
 import type { HintsContext, Requester } from "./context.ts";
 import type { Frame } from "./frame.ts";

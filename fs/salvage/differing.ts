@@ -1,10 +1,10 @@
 /** Files that are not in the new store as the old index knows them. */
 import { S_IFMT, S_IFREG } from "../attributes.ts";
-import type { Change } from "../store/change.ts";
+import type { Change } from "../store/records/change.ts";
 import type { IndexView } from "../store/check/index-view.ts";
-import type { Inode } from "../store/inode.ts";
-import { isOffcut } from "../store/inode.ts";
-import type { LogPosition } from "../store/log.ts";
+import type { Inode } from "../store/state/inode.ts";
+import { isOffcut } from "../store/records/offcut.ts";
+import type { LogPosition } from "../store/log/log.ts";
 import type { Store } from "../store/store.ts";
 import type { PutInOrder } from "./tidy.ts";
 

@@ -3,7 +3,7 @@
  * of them there: they are made with the first page, and until the snapshot only what concerns the pages so far counts.
  */
 import { S_IFREG } from "../attributes.ts";
-import type { Change } from "../store/change.ts";
+import type { Change } from "../store/records/change.ts";
 import { systemTime } from "../store/store.ts";
 
 export class EarlyMaps {

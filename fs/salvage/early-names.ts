@@ -2,7 +2,7 @@
  * Names that stand in the log before the snapshot of their directory: in a log with gaps the record that made it may
  * be gone. They are given when everything was read.
  */
-import type { NameChange } from "../store/change.ts";
+import type { NameChange } from "../store/records/change.ts";
 
 export class EarlyNames {
   readonly #names = new Map<string, NameChange>();

@@ -3,7 +3,7 @@
  * what is said of them is mail. In a log with gaps, only the index tells them from files that were deleted.
  */
 import { S_IFMT, S_IFREG } from "../attributes.ts";
-import type { Change } from "../store/change.ts";
+import type { Change } from "../store/records/change.ts";
 import type { IndexView } from "../store/check/index-view.ts";
 import { systemTime } from "../store/store.ts";
 

@@ -4,8 +4,8 @@
  */
 import { assertNever } from "../../base/assert.ts";
 import { isDirectory } from "../attributes.ts";
-import type { Change, Extent, InodeChange, MapChange } from "../store/change.ts";
-import { ROOT_INO } from "../store/counters.ts";
+import type { Change, Extent, InodeChange, MapChange } from "../store/records/change.ts";
+import { ROOT_INO } from "../store/state/counters.ts";
 import type { Store } from "../store/store.ts";
 import type { EarlyMaps } from "./early-maps.ts";
 import type { EarlyNames } from "./early-names.ts";

@@ -3,9 +3,9 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import type { LogFiles } from "../store/check/index-view.ts";
 import { IndexView } from "../store/check/index-view.ts";
-import { IndexDb } from "../store/index-db.ts";
+import { IndexDb } from "../store/index/index-db.ts";
 import { indexDirectory } from "../store/paths.ts";
-import { storageError } from "../store/segment-files.ts";
+import { storageError } from "../store/log/segment-files.ts";
 
 /** In the new store, until it is whole. */
 const COPY = "index.salvaged";

@@ -5,10 +5,10 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import type { LogFiles } from "../store/check/index-view.ts";
-import type { LogDamage } from "../store/log-scan.ts";
-import { numberIn } from "../store/misplaced.ts";
+import type { LogDamage } from "../store/log/log-scan.ts";
+import { numberIn } from "../store/recovery/misplaced.ts";
 import { cutFrom, logDirectory } from "../store/paths.ts";
-import type { SegmentFiles } from "../store/segment-files.ts";
+import type { SegmentFiles } from "../store/log/segment-files.ts";
 
 interface KeptEnd {
   readonly segment: number;

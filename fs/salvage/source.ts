@@ -1,16 +1,16 @@
 /** What is whole in a damaged log: where each unit stands, and the commits in order. The source is only read. */
 import { ByteReader } from "../../base/bytes.ts";
-import type { Change } from "../store/change.ts";
-import { decodeChanges } from "../store/change-codec.ts";
-import type { Chunks } from "../store/chunks.ts";
-import { CHUNK_WIDTH, findBadChunks } from "../store/chunks.ts";
-import { SEGMENT_LENGTH, ZEROS_AHEAD } from "../store/format.ts";
-import type { UnitFrame } from "../store/frame.ts";
+import type { Change } from "../store/records/change.ts";
+import { decodeChanges } from "../store/records/change-codec.ts";
+import type { Chunks } from "../store/records/chunks.ts";
+import { CHUNK_WIDTH, findBadChunks } from "../store/records/chunks.ts";
+import { SEGMENT_LENGTH, ZEROS_AHEAD } from "../store/records/format.ts";
+import type { UnitFrame } from "../store/log/frame.ts";
 import type { LogFiles } from "../store/check/index-view.ts";
-import type { ScannedLog } from "../store/log-scan.ts";
-import { scanLog } from "../store/log-scan.ts";
-import { scanSegment } from "../store/segment-scan.ts";
-import { hasSegment } from "../store/segment-set.ts";
+import type { ScannedLog } from "../store/log/log-scan.ts";
+import { scanLog } from "../store/log/log-scan.ts";
+import { scanSegment } from "../store/log/segment-scan.ts";
+import { hasSegment } from "../store/records/segment-set.ts";
 
 interface Place {
   readonly segment: number;

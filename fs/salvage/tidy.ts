@@ -4,12 +4,12 @@
  */
 import { ByteReader } from "../../base/bytes.ts";
 import { isDirectory, S_IFDIR, S_IFMT, S_IFREG } from "../attributes.ts";
-import type { Change } from "../store/change.ts";
-import { ROOT_INO } from "../store/counters.ts";
-import { decodeNameRow } from "../store/dentry.ts";
-import type { Inode } from "../store/inode.ts";
-import { isOffcut } from "../store/inode.ts";
-import { firstNumber, kindRange } from "../store/keys.ts";
+import type { Change } from "../store/records/change.ts";
+import { ROOT_INO } from "../store/state/counters.ts";
+import { decodeNameRow } from "../store/state/dentry.ts";
+import type { Inode } from "../store/state/inode.ts";
+import { isOffcut } from "../store/records/offcut.ts";
+import { firstNumber, kindRange } from "../store/index/keys.ts";
 import type { Store } from "../store/store.ts";
 import { systemTime } from "../store/store.ts";
 import type { SalvagedUnits } from "./units.ts";

@@ -1,5 +1,5 @@
 /** The units of a damaged store in the new one: written when a file first names them, with what is whole of them. */
-import type { Extent } from "../store/change.ts";
+import type { Extent } from "../store/records/change.ts";
 import type { Store } from "../store/store.ts";
 import type { SalvageSource } from "./source.ts";
 

@@ -10,29 +10,29 @@
  * - counters and the use of segments are what the rows add up to.
  * The index is first brought up to the log's end, as at any start.
  */
-import { CheckedStore } from "./check/checked-store.ts";
 import type { Progress } from "./check/checked-store.ts";
+import { CheckedStore } from "./check/checked-store.ts";
 import type { ReportedDamage } from "./check/damage-report.ts";
 import { untold } from "./check/damage-report.ts";
 import { describeDamage } from "./check/damage-text.ts";
 import { FileCheck } from "./check/file-check.ts";
+import { IndexView } from "./check/index-view.ts";
 import { NameCheck } from "./check/name-check.ts";
 import { PROBLEMS_MAX } from "./check/problems.ts";
-import { IndexView } from "./check/index-view.ts";
 import { UnitCheck } from "./check/unit-check.ts";
-import type { Disk } from "./disk.ts";
 import { checkFormat, lockStore, unlockStore } from "./directory.ts";
+import type { Disk } from "./disk/disk.ts";
+import { systemDisk } from "./disk/system-disk.ts";
 import { StoreError } from "./errors.ts";
-import type { FileDamage } from "./leveldb/check-files.ts";
-import { checkLevelFiles } from "./leveldb/check-files.ts";
-import { IndexDb } from "./index-db.ts";
-import type { LogDamage } from "./log-scan.ts";
-import { scanLog } from "./log-scan.ts";
+import { IndexDb } from "./index/index-db.ts";
+import type { FileDamage } from "./index/leveldb/check-files.ts";
+import { checkLevelFiles } from "./index/leveldb/check-files.ts";
+import type { LogDamage } from "./log/log-scan.ts";
+import { scanLog } from "./log/log-scan.ts";
+import { SegmentFiles } from "./log/segment-files.ts";
 import type { StoreMedium } from "./opening.ts";
 import { indexDirectory } from "./paths.ts";
-import { SegmentFiles } from "./segment-files.ts";
 import { Store } from "./store.ts";
-import { systemDisk } from "./system-disk.ts";
 
 /** Units whose places are looked for in one pass over the log, and references in one over the extents: bounds the memory. */
 const UNITS_PER_PASS = 8_000_000;

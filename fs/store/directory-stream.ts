@@ -4,11 +4,11 @@
  */
 import { ByteReader } from "../../base/bytes.ts";
 import type { DirectoryEntry } from "../operations.ts";
-import type { Dentry } from "./dentry.ts";
-import { decodeCookieRow } from "./dentry.ts";
-import { cookieKey, secondNumber } from "./keys.ts";
-import type { State } from "./state.ts";
-import type { IndexRows, StoreIndex } from "./store-index.ts";
+import { cookieKey, secondNumber } from "./index/keys.ts";
+import type { IndexRows, StoreIndex } from "./index/store-index.ts";
+import type { Dentry } from "./state/dentry.ts";
+import { decodeCookieRow } from "./state/dentry.ts";
+import type { State } from "./state/state.ts";
 
 export class DirectoryStream {
   readonly #state: State;

@@ -3,13 +3,13 @@
  * through a lock that the kernel drops when the process ends, however it ends.
  */
 import { dirname, join } from "node:path";
-import type { Disk } from "./disk.ts";
+import type { Disk } from "./disk/disk.ts";
+import { systemDisk } from "./disk/system-disk.ts";
+import { readWholeFile, writeWholeFile } from "./disk/whole-file.ts";
 import { StoreError } from "./errors.ts";
-import { FORMAT_VERSION } from "./format.ts";
+import { SegmentFiles, storageError } from "./log/segment-files.ts";
 import { FORMAT_FILE, FORMAT_FILE_NEW, LOCK_FILE, LOG_DIRECTORY, logDirectory } from "./paths.ts";
-import { SegmentFiles, storageError } from "./segment-files.ts";
-import { systemDisk } from "./system-disk.ts";
-import { readWholeFile, writeWholeFile } from "./whole-file.ts";
+import { FORMAT_VERSION } from "./records/format.ts";
 
 /** What a store's format file says; programs of other formats refuse it by this line. */
 const FORMAT_LINE = /^onespool store format (\d+)\n$/;

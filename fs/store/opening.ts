@@ -4,10 +4,7 @@
  */
 import { ByteReader } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
-import { dropUnlinked } from "./apply.ts";
 import type { Every } from "../timers.ts";
-import { CHECKPOINT_BYTES, isCheckpointDue, writeCheckpoint } from "./checkpoint.ts";
-import type { Disk } from "./disk.ts";
 import {
   checkFormat,
   createStore,
@@ -16,29 +13,32 @@ import {
   syncNames,
   unlockStore,
 } from "./directory.ts";
+import type { Disk } from "./disk/disk.ts";
+import { Reserve } from "./disk/reserve.ts";
+import { systemDisk } from "./disk/system-disk.ts";
 import { StoreError } from "./errors.ts";
-import { SEGMENT_HEADER_LENGTH, SEGMENT_LENGTH } from "./format.ts";
-import { IndexDb } from "./index-db.ts";
-import { firstNumber, kindRange } from "./keys.ts";
-import type { LogPosition } from "./log.ts";
-import { Log } from "./log.ts";
-import { applyMovedTail } from "./log-tail.ts";
-import type { Meta } from "./meta-row.ts";
-import { decodeMeta } from "./meta-row.ts";
-import { refuseMisplaced } from "./misplaced.ts";
-import { decodePending } from "./pending.ts";
+import { IndexDb } from "./index/index-db.ts";
+import { firstNumber, kindRange } from "./index/keys.ts";
+import type { IndexKind, StoreIndex } from "./index/store-index.ts";
+import type { LogPosition } from "./log/log.ts";
+import { Log } from "./log/log.ts";
+import { SegmentFiles } from "./log/segment-files.ts";
 import type { StepLimits } from "./reclaim/host.ts";
-import type { Recovered } from "./recovery.ts";
-import { hasGaps, rebuild } from "./rebuild.ts";
-import { replay } from "./recovery.ts";
-import { Reserve } from "./reserve.ts";
-import { SegmentFiles } from "./segment-files.ts";
-import { hasSegment } from "./segment-set.ts";
-import { decodeSegmentUse } from "./segment-use.ts";
-import type { IndexKind, StoreIndex } from "./store-index.ts";
-import { systemDisk } from "./system-disk.ts";
-import type { CacheLimits } from "./state.ts";
-import { CACHE_LIMITS, State } from "./state.ts";
+import { SEGMENT_HEADER_LENGTH, SEGMENT_LENGTH } from "./records/format.ts";
+import { hasSegment } from "./records/segment-set.ts";
+import { refuseMisplaced } from "./recovery/misplaced.ts";
+import { hasGaps, rebuild } from "./recovery/rebuild.ts";
+import type { Recovered } from "./recovery/recovery.ts";
+import { replay } from "./recovery/recovery.ts";
+import { dropUnlinked } from "./state/apply.ts";
+import { CHECKPOINT_BYTES, isCheckpointDue, writeCheckpoint } from "./state/checkpoint.ts";
+import type { Meta } from "./state/meta-row.ts";
+import { decodeMeta } from "./state/meta-row.ts";
+import { applyMovedTail } from "./state/moved-tail.ts";
+import { decodePending } from "./state/pending.ts";
+import { decodeSegmentUse } from "./state/segment-use.ts";
+import type { CacheLimits } from "./state/state.ts";
+import { CACHE_LIMITS, State } from "./state/state.ts";
 
 /** What the store's log and its index are kept on, if not on the system's disk: for tests. */
 export interface StoreMedium {

@@ -1,10 +1,10 @@
 /** Where the bytes of a store's directory go (docs/SPACE.md), for `onespool stat`. */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { isOffcut } from "./inode.ts";
 import { indexDirectory, logDirectory, reservePath, segmentNumber } from "./paths.ts";
 import { liveMetadataBytes } from "./reclaim/space.ts";
-import type { State } from "./state.ts";
+import { isOffcut } from "./records/offcut.ts";
+import type { State } from "./state/state.ts";
 
 /** Deleted files that are looked at: the sum is a lower bound when there are more. */
 const ORPHANS_MAX = 10_000;

@@ -1,6 +1,6 @@
 /** How much is in a store, in numbers that are kept up to date with every change. */
-import type { SegmentFiles } from "./segment-files.ts";
-import type { State } from "./state.ts";
+import type { SegmentFiles } from "./log/segment-files.ts";
+import type { State } from "./state/state.ts";
 
 export interface StoreStatistics {
   /** Exact up to 2^53. */

@@ -6,54 +6,65 @@
  * All methods but open, close, durable and DirectoryStream.read are synchronous. An Inode or Unit
  * that a method returns is alive and read-only, and may be held until the caller's next await.
  * Not here: what a caller may do (fs/files, fs/delivery), locks, the kernel.
+ *
+ * The folders, of which each uses only those before it (the linter sees to that):
+ *
+ *     records   what the log's bytes mean: frames, changes, chunks
+ *     disk      the calls on files, and the room kept back for a full disk
+ *     log       segments: appending, syncing, reading frames
+ *     index     rows by key, in LevelDB
+ *     state     rows in memory: changes applied to them, checkpoints of them into the index
+ *     recovery  the state brought to the log's end at a start, or made from the log alone
+ *     reclaim   segments cleaned and removed
+ *     check     fsck; it sees everything
  */
 import { assert, InvariantError } from "../../base/assert.ts";
 import { ByteWriter } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
 import { systemEvery } from "../timers.ts";
-import { addUnit, apply, dropUnlinked, dropUnwritten } from "./apply.ts";
-import type { Change, Extent } from "./change.ts";
-import { encodeChanges } from "./change-codec.ts";
+import { DirectoryStream } from "./directory-stream.ts";
+import { unlockStore } from "./directory.ts";
+import type { Disk, Space } from "./disk/disk.ts";
+import type { Reserve } from "./disk/reserve.ts";
+import type { Claim } from "./disk/room.ts";
+import { claimOf } from "./disk/room.ts";
+import { StoreError } from "./errors.ts";
+import type { StoreIndex } from "./index/store-index.ts";
+import type { Log, LogPosition } from "./log/log.ts";
+import type { SegmentFiles } from "./log/segment-files.ts";
+import type { Opened, StoreOptions } from "./opening.ts";
+import { openStore } from "./opening.ts";
+import { STEP_LIMITS } from "./reclaim/host.ts";
+import type { ReclaimOptions, ReclaimReport } from "./reclaim/reclaimer.ts";
+import { Reclaimer } from "./reclaim/reclaimer.ts";
+import type { DeadUse } from "./reclaim/waiting.ts";
+import { deadUse } from "./reclaim/waiting.ts";
+import { encodeChanges } from "./records/change-codec.ts";
+import type { Change, Extent } from "./records/change.ts";
+import { chunkLengthsOf, chunksOf, stores } from "./records/chunks.ts";
+import { SEGMENT_LENGTH } from "./records/format.ts";
+import type { Recovered } from "./recovery/recovery.ts";
+import type { SpaceUse } from "./space-use.ts";
+import { indexBytes, spaceUse } from "./space-use.ts";
+import { addUnit, apply, dropUnlinked, dropUnwritten } from "./state/apply.ts";
 import {
   CHECKPOINT_AT,
   INDEX_LAG_BYTES_MAX,
   INDEX_LAG_EXTENTS_MAX,
   UNWRITTEN_BYTES_MAX,
   writeCheckpoint,
-} from "./checkpoint.ts";
-import { chunkLengthsOf, chunksOf, stores } from "./chunks.ts";
-import { ROOT_INO } from "./counters.ts";
-import { unlockStore } from "./directory.ts";
-import type { Disk, Space } from "./disk.ts";
-import { DirectoryStream } from "./directory-stream.ts";
-import { StoreError } from "./errors.ts";
-import { SEGMENT_LENGTH } from "./format.ts";
-import type { Inode } from "./inode.ts";
-import { withFormerInodes } from "./former-inodes.ts";
-import type { Log, LogPosition } from "./log.ts";
-import type { Opened, StoreOptions } from "./opening.ts";
-import { openStore } from "./opening.ts";
-import type { PendingDelivery } from "./pending.ts";
-import { STEP_LIMITS } from "./reclaim/host.ts";
-import type { ReclaimOptions, ReclaimReport } from "./reclaim/reclaimer.ts";
-import { Reclaimer } from "./reclaim/reclaimer.ts";
-import type { DeadUse } from "./reclaim/waiting.ts";
-import { deadUse } from "./reclaim/waiting.ts";
-import type { Recovered } from "./recovery.ts";
-import type { Reserve } from "./reserve.ts";
-import type { Claim } from "./room.ts";
-import { claimOf } from "./room.ts";
-import type { SegmentFiles } from "./segment-files.ts";
-import { rootInode } from "./root.ts";
-import type { SpaceUse } from "./space-use.ts";
-import { indexBytes, spaceUse } from "./space-use.ts";
-import type { State } from "./state.ts";
+} from "./state/checkpoint.ts";
+import { ROOT_INO } from "./state/counters.ts";
+import { withFormerInodes } from "./state/former-inodes.ts";
+import type { Inode } from "./state/inode.ts";
+import type { PendingDelivery } from "./state/pending.ts";
+import { rootInode } from "./state/root.ts";
+import type { State } from "./state/state.ts";
+import { UnitReader } from "./state/unit-reader.ts";
+import { Unit } from "./state/unit.ts";
+import { validate } from "./state/validate.ts";
 import type { StoreStatistics } from "./statistics.ts";
 import { statisticsOf } from "./statistics.ts";
-import type { StoreIndex } from "./store-index.ts";
-import { Unit } from "./unit.ts";
-import { UnitReader } from "./unit-reader.ts";
-import { validate } from "./validate.ts";
 
 /** When a checkpoint has failed (a full disk), the next one is tried after this time. */
 const CHECKPOINT_RETRY_MS = 10_000;

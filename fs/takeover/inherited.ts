@@ -1,7 +1,7 @@
 /** What a process left behind in its journal, as its successor reads it. Pure. */
 import type { Opener } from "../hints/credentials.ts";
 import type { LockRequest } from "../locks/table.ts";
-import type { LogPosition } from "../store/log.ts";
+import type { LogPosition } from "../store/log/log.ts";
 import type { JournalRecord } from "./memory-journal.ts";
 
 /** What a commit answers beside "done", as far as it cannot be told afterwards. */

@@ -11,8 +11,8 @@
  * Invariant: a record is written before what it tells can be seen by anybody else.
  */
 import type { LockRequest } from "../locks/table.ts";
-import type { Change } from "../store/change.ts";
-import type { LogPosition } from "../store/log.ts";
+import type { Change } from "../store/records/change.ts";
+import type { LogPosition } from "../store/log/log.ts";
 import type { Inherited, InheritedLock, Intent } from "./inherited.ts";
 import type { JournalRecord, MemoryJournal } from "./memory-journal.ts";
 import type { NotedSession } from "./noted-session.ts";

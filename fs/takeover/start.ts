@@ -1,5 +1,5 @@
 /** What the serving process finds in what its keeper holds. */
-import type { LogPosition } from "../store/log.ts";
+import type { LogPosition } from "../store/log/log.ts";
 import { keptDescriptors } from "./kept.ts";
 import type { Inherited, InheritedSession, Intent } from "./inherited.ts";
 import { readInherited } from "./inherited.ts";

@@ -3,9 +3,9 @@
  * Not here: where it is cut, and what is looked at afterwards (power-cuts.ts).
  */
 import { S_IFMT, type Time } from "../../fs/attributes.ts";
-import type { Change } from "../../fs/store/change.ts";
+import type { Change } from "../../fs/store/records/change.ts";
 import { checkStore, type CheckReport } from "../../fs/store/check.ts";
-import { ROOT_INO } from "../../fs/store/counters.ts";
+import { ROOT_INO } from "../../fs/store/state/counters.ts";
 import type { StoreOptions } from "../../fs/store/opening.ts";
 import { Store } from "../../fs/store/store.ts";
 import { NaiveStore } from "./naive-store.ts";

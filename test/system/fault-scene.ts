@@ -1,7 +1,7 @@
 /** A store over a disk that can be made to fail, and what it was told and has acknowledged. */
-import type { Disk } from "../../fs/store/disk.ts";
+import type { Disk } from "../../fs/store/disk/disk.ts";
 import { StoreError } from "../../fs/store/errors.ts";
-import type { IndexKind } from "../../fs/store/store-index.ts";
+import type { IndexKind } from "../../fs/store/index/store-index.ts";
 import { Store } from "../../fs/store/store.ts";
 import { FaultyDisk } from "./faulty-disk.ts";
 import { SimulatedMachine } from "./simulated-machine.ts";

@@ -3,7 +3,7 @@
  * sync, as Linux has it: the pages that could not be written are clean and may be gone, so a later sync that
  * succeeds says nothing of them until they are written anew.
  */
-import type { Disk, OpenFlags } from "../../fs/store/disk.ts";
+import type { Disk, OpenFlags } from "../../fs/store/disk/disk.ts";
 
 export type FaultyCall =
   | "open"

@@ -5,9 +5,9 @@
 import { createHash } from "node:crypto";
 import { isDirectory } from "../../fs/attributes.ts";
 import type { Time } from "../../fs/attributes.ts";
-import type { Change, Extent, InodeChange, PendChange } from "../../fs/store/change.ts";
-import { ROOT_INO } from "../../fs/store/counters.ts";
-import { isOffcut } from "../../fs/store/inode.ts";
+import type { Change, Extent, InodeChange, PendChange } from "../../fs/store/records/change.ts";
+import { ROOT_INO } from "../../fs/store/state/counters.ts";
+import { isOffcut } from "../../fs/store/records/offcut.ts";
 import type { Store } from "../../fs/store/store.ts";
 
 export interface NaiveInode extends Omit<InodeChange, "type" | "mapFrom"> {

@@ -1,6 +1,6 @@
 /** Which bytes of the files in a store that nobody has open are shared with another file, or twice in one. */
 import { Store } from "../../fs/store/store.ts";
-import { ROOT_INO } from "../../fs/store/counters.ts";
+import { ROOT_INO } from "../../fs/store/state/counters.ts";
 
 /** [start, end) of a file, in order, without gaps between them that are not holes. */
 export interface Range {

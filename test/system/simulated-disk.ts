@@ -4,7 +4,7 @@
  * Not here: what is chosen at a power cut (simulated-machine.ts), which call is cut (simulated-power.ts).
  */
 import { basename, dirname } from "node:path";
-import type { Disk, OpenFlags, Space } from "../../fs/store/disk.ts";
+import type { Disk, OpenFlags, Space } from "../../fs/store/disk/disk.ts";
 import { SimulatedDirectory, type NameFate, type SimulatedNode } from "./simulated-directory.ts";
 import { SimulatedFile, type FileFate } from "./simulated-file.ts";
 import { runOf } from "./sparse-bytes.ts";

@@ -4,15 +4,15 @@
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { StoreError } from "../../fs/store/errors.ts";
-import { META_KEY } from "../../fs/store/keys.ts";
+import { META_KEY } from "../../fs/store/index/keys.ts";
 import type {
   IndexBatch,
   IndexKind,
   IndexRows,
   KeyRange,
   StoreIndex,
-} from "../../fs/store/store-index.ts";
-import { storageError } from "../../fs/store/segment-files.ts";
+} from "../../fs/store/index/store-index.ts";
+import { storageError } from "../../fs/store/log/segment-files.ts";
 import { type SimulatedPower, systemError } from "./simulated-power.ts";
 
 /** Rows by key, in latin1: the order of its code units is that of the bytes. */

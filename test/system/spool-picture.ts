@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { isErrno } from "../../base/errno.ts";
 import { isDirectory, isRegular, S_IFLNK, S_IFMT } from "../../fs/attributes.ts";
 import type { Spool } from "../../fs/spool.ts";
-import { ROOT_INO } from "../../fs/store/counters.ts";
+import { ROOT_INO } from "../../fs/store/state/counters.ts";
 import { ok } from "../files-harness.ts";
 import { type NaiveInode, type NaiveName, NaiveStore } from "./naive-store.ts";
 

@@ -4,7 +4,7 @@ import type { AttributeChange } from "../../fs/attributes.ts";
 import type { LockRequest } from "../../fs/locks/table.ts";
 import type { Operations } from "../../fs/operations.ts";
 import type { Spool } from "../../fs/spool.ts";
-import { ROOT_INO } from "../../fs/store/counters.ts";
+import { ROOT_INO } from "../../fs/store/state/counters.ts";
 import { APPEND, ok, RDWR } from "../files-harness.ts";
 
 /** This process, for the file system reads the opener's groups from /proc. */

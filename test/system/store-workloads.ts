@@ -3,9 +3,9 @@
  * for the power cuts. Random ones are deterministic in their seed.
  */
 import { S_IFDIR, S_IFREG } from "../../fs/attributes.ts";
-import type { Change, Extent } from "../../fs/store/change.ts";
-import { ROOT_INO } from "../../fs/store/counters.ts";
-import { OFFCUT_MODE } from "../../fs/store/inode.ts";
+import type { Change, Extent } from "../../fs/store/records/change.ts";
+import { ROOT_INO } from "../../fs/store/state/counters.ts";
+import { OFFCUT_MODE } from "../../fs/store/records/offcut.ts";
 import type { Store } from "../../fs/store/store.ts";
 import { between, type Random } from "../movers.ts";
 import { type Life, newFile, NOW } from "./cut-life.ts";

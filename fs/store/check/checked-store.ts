@@ -1,10 +1,10 @@
 /** The store that is being proved, its rows in passes that show how far they are, and the list of what is wrong. */
-import type { Extent } from "../change.ts";
-import type { Inode } from "../inode.ts";
-import { firstNumber, kindRange } from "../keys.ts";
-import type { State } from "../state.ts";
-import type { KeyRange, StoreIndex } from "../store-index.ts";
-import type { SegmentFiles } from "../segment-files.ts";
+import { firstNumber, kindRange } from "../index/keys.ts";
+import type { KeyRange, StoreIndex } from "../index/store-index.ts";
+import type { SegmentFiles } from "../log/segment-files.ts";
+import type { Extent } from "../records/change.ts";
+import type { Inode } from "../state/inode.ts";
+import type { State } from "../state/state.ts";
 import type { StoreInternals } from "../store.ts";
 import { Problems } from "./problems.ts";
 

@@ -4,11 +4,11 @@
  */
 import { ByteReader } from "../../../base/bytes.ts";
 import { S_IFDIR } from "../../attributes.ts";
-import type { Extent } from "../change.ts";
-import { ROOT_INO } from "../counters.ts";
-import { decodeNameRow } from "../dentry.ts";
-import { firstNumber, kindRange } from "../keys.ts";
-import type { LogDamage } from "../log-scan.ts";
+import { firstNumber, kindRange } from "../index/keys.ts";
+import type { LogDamage } from "../log/log-scan.ts";
+import type { Extent } from "../records/change.ts";
+import { ROOT_INO } from "../state/counters.ts";
+import { decodeNameRow } from "../state/dentry.ts";
 import type { StoreInternals } from "../store.ts";
 
 /** Files that are named for one piece of damage; the others are counted. */

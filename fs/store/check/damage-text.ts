@@ -1,6 +1,6 @@
 /** Damage of the log in words, one line for each. */
+import type { LogDamageKind } from "../log/log-scan.ts";
 import type { ReportedDamage, TouchedFile } from "./damage-report.ts";
-import type { LogDamageKind } from "../log-scan.ts";
 
 /** Files that a line names; `files` of the report has more of them. */
 const FILES_IN_LINE = 20;

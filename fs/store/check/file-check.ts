@@ -4,12 +4,12 @@
  */
 import { ByteReader } from "../../../base/bytes.ts";
 import { isDirectory, isRegular } from "../../attributes.ts";
-import type { Extent } from "../change.ts";
-import type { Inode } from "../inode.ts";
-import { isOffcut } from "../inode.ts";
-import { firstNumber } from "../keys.ts";
-import { addReferences, unreferenced } from "../references.ts";
-import { decodeUnit } from "../unit.ts";
+import { firstNumber } from "../index/keys.ts";
+import type { Extent } from "../records/change.ts";
+import { isOffcut } from "../records/offcut.ts";
+import type { Inode } from "../state/inode.ts";
+import { addReferences, unreferenced } from "../state/references.ts";
+import { decodeUnit } from "../state/unit.ts";
 import type { CheckedStore } from "./checked-store.ts";
 import { PROBLEMS_MAX } from "./problems.ts";
 import { ReferenceSums } from "./reference-sums.ts";

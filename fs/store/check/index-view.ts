@@ -3,20 +3,20 @@
  * that it has not. Nothing is read from the log but bytes of units.
  */
 import { ByteReader } from "../../../base/bytes.ts";
-import { storedLength } from "../chunks.ts";
 import { StoreError } from "../errors.ts";
-import type { Inode } from "../inode.ts";
-import { firstNumber, kindRange } from "../keys.ts";
-import { SEGMENT_HEADER_LENGTH } from "../format.ts";
-import type { LogDamage, ScannedLog } from "../log-scan.ts";
-import type { Meta } from "../meta-row.ts";
+import { firstNumber, kindRange } from "../index/keys.ts";
+import type { IndexKind, StoreIndex } from "../index/store-index.ts";
+import type { LogDamage, ScannedLog } from "../log/log-scan.ts";
+import type { SegmentFiles } from "../log/segment-files.ts";
 import { loadState } from "../opening.ts";
-import type { SegmentFiles } from "../segment-files.ts";
-import { hasSegment } from "../segment-set.ts";
-import { State } from "../state.ts";
-import type { IndexKind, StoreIndex } from "../store-index.ts";
-import type { Unit } from "../unit.ts";
-import { decodeUnit } from "../unit.ts";
+import { storedLength } from "../records/chunks.ts";
+import { SEGMENT_HEADER_LENGTH } from "../records/format.ts";
+import { hasSegment } from "../records/segment-set.ts";
+import type { Inode } from "../state/inode.ts";
+import type { Meta } from "../state/meta-row.ts";
+import { State } from "../state/state.ts";
+import type { Unit } from "../state/unit.ts";
+import { decodeUnit } from "../state/unit.ts";
 import type { ReportedDamage } from "./damage-report.ts";
 import { namesOf, reportDamage } from "./damage-report.ts";
 import type { PlacedBytes } from "./lost-bytes.ts";

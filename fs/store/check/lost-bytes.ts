@@ -1,11 +1,11 @@
 /** What damage of the log takes from the units that are there, by what the index has of them. */
-import { findBadChunks, storedLength } from "../chunks.ts";
-import type { Damage, LostBytes } from "./damage-report.ts";
-import type { LogDamage, ScannedLog } from "../log-scan.ts";
-import type { SegmentFiles } from "../segment-files.ts";
-import type { State } from "../state.ts";
+import type { LogDamage, ScannedLog } from "../log/log-scan.ts";
+import type { SegmentFiles } from "../log/segment-files.ts";
+import { findBadChunks, storedLength } from "../records/chunks.ts";
+import type { State } from "../state/state.ts";
+import type { Unit } from "../state/unit.ts";
 import type { StoreInternals } from "../store.ts";
-import type { Unit } from "../unit.ts";
+import type { Damage, LostBytes } from "./damage-report.ts";
 
 export interface PlacedBytes extends LostBytes {
   readonly segment: number;

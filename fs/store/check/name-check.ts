@@ -4,11 +4,11 @@
  */
 import { ByteReader } from "../../../base/bytes.ts";
 import { isDirectory, S_IFDIR, S_IFMT } from "../../attributes.ts";
-import { ROOT_INO } from "../counters.ts";
-import type { Dentry } from "../dentry.ts";
-import { decodeCookieRow, decodeNameRow } from "../dentry.ts";
-import type { Inode } from "../inode.ts";
-import { cookieKey, firstNumber, secondNumber } from "../keys.ts";
+import { cookieKey, firstNumber, secondNumber } from "../index/keys.ts";
+import { ROOT_INO } from "../state/counters.ts";
+import type { Dentry } from "../state/dentry.ts";
+import { decodeCookieRow, decodeNameRow } from "../state/dentry.ts";
+import type { Inode } from "../state/inode.ts";
 import type { CheckedStore } from "./checked-store.ts";
 import { Tally } from "./tally.ts";
 

@@ -4,7 +4,7 @@
  * run of a row, as often as it counts. The sums are equal if the counts of all bytes are, and otherwise almost
  * never (once in 2^64).
  */
-import type { Runs } from "../references.ts";
+import type { Runs } from "../state/references.ts";
 
 /** From the same units, one for each: what the rows say minus what was found. */
 const SUMS = 2;

@@ -3,13 +3,13 @@
  * all and in each segment, is what the log and the rows add up to.
  */
 import { ByteReader } from "../../../base/bytes.ts";
-import type { UnitFrame } from "../frame.ts";
-import { firstNumber, kindRange, unitKey } from "../keys.ts";
-import type { ScannedLog } from "../log-scan.ts";
-import { scanLog } from "../log-scan.ts";
-import { bytesReferenced } from "../references.ts";
-import type { Unit } from "../unit.ts";
-import { decodeUnit } from "../unit.ts";
+import { firstNumber, kindRange, unitKey } from "../index/keys.ts";
+import type { UnitFrame } from "../log/frame.ts";
+import type { ScannedLog } from "../log/log-scan.ts";
+import { scanLog } from "../log/log-scan.ts";
+import { bytesReferenced } from "../state/references.ts";
+import type { Unit } from "../state/unit.ts";
+import { decodeUnit } from "../state/unit.ts";
 import type { CheckedStore } from "./checked-store.ts";
 import type { ReportedDamage } from "./damage-report.ts";
 import { reportDamage } from "./damage-report.ts";

@@ -2,7 +2,7 @@
  * Where the last frame of each unit stands in the log, for some units at a time: what fsck compares the index with. A store
  * may have more units than a Map takes (2^24), and each takes several times the memory there.
  */
-import { placeOf } from "../place.ts";
+import { placeOf } from "../records/place.ts";
 
 export class UnitPlaces {
   /** Ascending. */

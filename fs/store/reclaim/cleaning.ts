@@ -10,18 +10,18 @@
  * The victims lie wholly before the position that the index covers, so that no start reads a log with a gap
  * unless it has lost its index. Their readers are synchronous, so that nobody reads a file that is being removed.
  */
-import { applyUnit } from "../apply.ts";
-import type { Change } from "../change.ts";
-import type { Chunks } from "../chunks.ts";
 import { StoreError } from "../errors.ts";
-import { UNIT_LENGTH_MAX } from "../format.ts";
-import { placeOf } from "../place.ts";
-import { referencedParts } from "../references.ts";
-import { segmentSet, union } from "../segment-set.ts";
-import { Unit } from "../unit.ts";
+import type { Change } from "../records/change.ts";
+import type { Chunks } from "../records/chunks.ts";
+import { UNIT_LENGTH_MAX } from "../records/format.ts";
+import { placeOf } from "../records/place.ts";
+import { segmentSet, union } from "../records/segment-set.ts";
+import { applyUnit } from "../state/apply.ts";
+import { referencedParts } from "../state/references.ts";
+import { Unit } from "../state/unit.ts";
 import { CurrentRecords } from "./current.ts";
+import { FrameCursor } from "./frame-cursor.ts";
 import type { ReclaimHost } from "./host.ts";
-import { SegmentScan } from "./segment-scan.ts";
 import { MapSeries, weightOf } from "./snapshot.ts";
 import { Survivors } from "./survivors.ts";
 import { trim } from "./trim.ts";
@@ -41,7 +41,7 @@ export class Cleaning {
   readonly #host: ReclaimHost;
   readonly #records: CurrentRecords;
   #left: number[];
-  #scan: SegmentScan | undefined;
+  #cursor: FrameCursor | undefined;
   #segment: number | undefined;
   /** The rest of a commit that is being looked at. */
   #commit: Iterator<void> | undefined;
@@ -79,16 +79,16 @@ export class Cleaning {
         if (this.#commit.next().done === true) this.#commit = undefined;
         continue;
       }
-      this.#scan ??= this.#nextScan();
-      if (this.#scan === undefined) break;
-      const from = this.#scan.offset;
-      if (!this.#frame(this.#scan)) this.#scan = undefined;
-      else this.scannedBytes += this.#scan.offset - from;
+      this.#cursor ??= this.#nextCursor();
+      if (this.#cursor === undefined) break;
+      const from = this.#cursor.offset;
+      if (!this.#frame(this.#cursor)) this.#cursor = undefined;
+      else this.scannedBytes += this.#cursor.offset - from;
     } while (performance.now() < endMs);
     this.#write();
     const { state } = this.#host;
     if (state.full) state.sweep();
-    return this.#commit !== undefined || this.#scan !== undefined || this.#left.length > 0;
+    return this.#commit !== undefined || this.#cursor !== undefined || this.#left.length > 0;
   }
 
   /** A victim in which the index has referenced bytes still, though everything was read: one of the two is wrong. */
@@ -106,21 +106,21 @@ export class Cleaning {
     this.#host.commit([{ type: "removed", segments, nextIno, nextUnit, nextPending }], "clean");
   }
 
-  #nextScan(): SegmentScan | undefined {
+  #nextCursor(): FrameCursor | undefined {
     this.#segment = this.#left.shift();
     if (this.#segment === undefined) return undefined;
-    return new SegmentScan(this.#host.files, this.#segment);
+    return new FrameCursor(this.#host.files, this.#segment);
   }
 
-  #frame(scan: SegmentScan): boolean {
-    const frame = scan.next();
+  #frame(cursor: FrameCursor): boolean {
+    const frame = cursor.next();
     if (frame === undefined) return false;
     if (frame.kind === "unit") {
-      this.#unit(scan, frame);
+      this.#unit(cursor, frame);
       if (this.#dataLength >= UNIT_BYTES_AT_ONCE) this.#writeUnits();
       return true;
     }
-    this.#commit = this.#changes(frame.changes, scan.segment, frame.offset);
+    this.#commit = this.#changes(frame.changes, cursor.segment, frame.offset);
     return true;
   }
 
@@ -160,18 +160,18 @@ export class Cleaning {
     if (this.#records.weight >= RECORD_BYTES_AT_ONCE) this.#writeRecords();
   }
 
-  #unit(scan: SegmentScan, frame: { id: number; position: number; dataLength: number }): void {
+  #unit(cursor: FrameCursor, frame: { id: number; position: number; dataLength: number }): void {
     const { state } = this.#host;
     const unit = state.unit(frame.id);
-    if (unit?.segment !== scan.segment || unit.position !== frame.position) return;
+    if (unit?.segment !== cursor.segment || unit.position !== frame.position) return;
     const wanted = state.unlinked.has(unit.id) ? [0, unit.length] : referencedParts(unit.runs);
     const data = this.#data.subarray(this.#dataLength, this.#dataLength + frame.dataLength);
-    scan.readData(frame.position, data);
+    cursor.readData(frame.position, data);
     const trimmed = trim(unit.chunks, wanted, data);
     if (trimmed === undefined) {
       throw new StoreError(
         "STORE_DAMAGED",
-        `unit ${unit.id}: the bytes of segment ${scan.segment} from ${frame.position} on do not fit their checksum`,
+        `unit ${unit.id}: the bytes of segment ${cursor.segment} from ${frame.position} on do not fit their checksum`,
       );
     }
     this.#moves.push({ id: unit.id, ...trimmed });

@@ -5,8 +5,8 @@
  *
  * What comes out is true of the state as it is: it is to be committed in the same turn.
  */
-import type { Change, PendChange } from "../change.ts";
-import type { State } from "../state.ts";
+import type { Change, PendChange } from "../records/change.ts";
+import type { State } from "../state/state.ts";
 import { snapshotOf, weightOf } from "./snapshot.ts";
 import type { Survivors } from "./survivors.ts";
 

@@ -1,9 +1,9 @@
 /** What cleaning needs of the store that it works in. */
-import type { Change } from "../change.ts";
-import type { Log, LogPosition } from "../log.ts";
-import type { Claim } from "../room.ts";
-import type { SegmentFiles } from "../segment-files.ts";
-import type { State } from "../state.ts";
+import type { Claim } from "../disk/room.ts";
+import type { Log, LogPosition } from "../log/log.ts";
+import type { SegmentFiles } from "../log/segment-files.ts";
+import type { Change } from "../records/change.ts";
+import type { State } from "../state/state.ts";
 
 /** What is done in one turn of the event loop. */
 export interface StepLimits {

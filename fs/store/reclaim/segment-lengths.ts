@@ -6,7 +6,7 @@
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { StoreError } from "../errors.ts";
-import type { SegmentFiles } from "../segment-files.ts";
+import type { SegmentFiles } from "../log/segment-files.ts";
 
 /** Looked at in one turn. */
 const AT_ONCE = 500;

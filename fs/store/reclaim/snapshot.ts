@@ -2,11 +2,11 @@
  * An inode as changes that supersede all its earlier records: in one commit, or, when its map is a large one, in
  * several (MapSeries), so that nobody waits for all of it.
  */
-import type { Change, Extent, InodeChange, MapChange } from "../change.ts";
-import type { Inode } from "../inode.ts";
-import { isOffcut } from "../inode.ts";
-import { MapPrefix } from "../map-prefix.ts";
-import type { State } from "../state.ts";
+import type { Change, Extent, InodeChange, MapChange } from "../records/change.ts";
+import { isOffcut } from "../records/offcut.ts";
+import type { Inode } from "../state/inode.ts";
+import { MapPrefix } from "../state/map-prefix.ts";
+import type { State } from "../state/state.ts";
 
 /** Extents in one page of a map (docs/FORMAT.md). */
 export const MAP_EXTENTS_MAX = 256;

@@ -3,7 +3,7 @@
  *
  * Metadata counts as what it would take in the log if it were written once, by the weights below.
  */
-import type { Counters } from "../counters.ts";
+import type { Counters } from "../state/counters.ts";
 
 const UNIT_WEIGHT = 40;
 const INODE_WEIGHT = 64;

@@ -3,7 +3,7 @@
  * the record is needed. Numbers of inodes and of pending deliveries grow with the log, so what has a number can
  * have records only from the first segment on whose end is behind that number.
  */
-import type { SegmentUse } from "../segment-use.ts";
+import type { SegmentUse } from "../state/segment-use.ts";
 
 export class Survivors {
   /** Ascending. */

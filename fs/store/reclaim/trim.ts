@@ -2,9 +2,9 @@
  * A unit as cleaning writes it again: the parts that are referenced, with checksums of their own that are made
  * only of bytes whose old checksum fits. Pure.
  */
-import type { Chunks } from "../chunks.ts";
-import { CHUNK_WIDTH, stores } from "../chunks.ts";
-import { crc32c } from "../format.ts";
+import type { Chunks } from "../records/chunks.ts";
+import { CHUNK_WIDTH, stores } from "../records/chunks.ts";
+import { crc32c } from "../records/format.ts";
 
 export interface Trimmed {
   readonly chunks: Chunks;

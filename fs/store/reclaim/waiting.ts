@@ -1,5 +1,5 @@
 /** Where the bytes of units are that nobody refers to, and what they wait for. Pure. */
-import type { SegmentUse } from "../segment-use.ts";
+import type { SegmentUse } from "../state/segment-use.ts";
 
 /**
  * - `last`: the segment is still written to.
