@@ -1,7 +1,7 @@
 /** Where the bytes of a store's directory go (docs/SPACE.md), for `onespool stat`. */
-import * as fs from "node:fs";
-import { join } from "node:path";
-import { indexDirectory, logDirectory, reservePath, segmentNumber } from "./paths.ts";
+import { lengthOf, lengthsIn } from "./disk/file-lengths.ts";
+import { indexBytes } from "./index/index-bytes.ts";
+import { logDirectory, reservePath, segmentNumber } from "./paths.ts";
 import { liveMetadataBytes } from "./reclaim/space.ts";
 import { isOffcut } from "./records/offcut.ts";
 import type { State } from "./state/state.ts";
@@ -50,29 +50,8 @@ export function spaceUse(store: string, state: State): SpaceUse {
     cutOffBytes,
     pendingBytes,
     unlinkedBytes,
-    tornBytes: lengths(logDirectory(store), (name) => segmentNumber(name) === undefined),
+    tornBytes: lengthsIn(logDirectory(store), (name) => segmentNumber(name) === undefined),
     indexBytes: indexBytes(store),
     reserveBytes: lengthOf(reservePath(store)),
   };
-}
-
-export function indexBytes(store: string): number {
-  return lengths(indexDirectory(store), () => true);
-}
-
-function lengths(directory: string, counts: (name: string) => boolean): number {
-  let bytes = 0;
-  try {
-    for (const name of fs.readdirSync(directory)) {
-      if (counts(name)) bytes += lengthOf(join(directory, name));
-    }
-  } catch {
-    // One that is not there, or cannot be looked at, has nothing to tell.
-  }
-  return bytes;
-}
-
-/** LevelDB removes files at any time. */
-function lengthOf(path: string): number {
-  return fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }

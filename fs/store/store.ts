@@ -45,15 +45,9 @@ import { chunkLengthsOf, chunksOf, stores } from "./records/chunks.ts";
 import { SEGMENT_LENGTH } from "./records/format.ts";
 import type { Recovered } from "./recovery/recovery.ts";
 import type { SpaceUse } from "./space-use.ts";
-import { indexBytes, spaceUse } from "./space-use.ts";
+import { spaceUse } from "./space-use.ts";
 import { addUnit, apply, dropUnlinked, dropUnwritten } from "./state/apply.ts";
-import {
-  CHECKPOINT_AT,
-  INDEX_LAG_BYTES_MAX,
-  INDEX_LAG_EXTENTS_MAX,
-  UNWRITTEN_BYTES_MAX,
-  writeCheckpoint,
-} from "./state/checkpoint.ts";
+import { Checkpoints } from "./state/checkpoints.ts";
 import { ROOT_INO } from "./state/counters.ts";
 import { withFormerInodes } from "./state/former-inodes.ts";
 import type { Inode } from "./state/inode.ts";
@@ -66,12 +60,6 @@ import { validate } from "./state/validate.ts";
 import type { StoreStatistics } from "./statistics.ts";
 import { statisticsOf } from "./statistics.ts";
 
-/** When a checkpoint has failed (a full disk), the next one is tried after this time. */
-const CHECKPOINT_RETRY_MS = 10_000;
-/** LevelDB merges its files when it likes: room for that besides the rows, on a disk that is nearly full. */
-const CHECKPOINT_ROOM = 8 * 1024 * 1024;
-/** Its lists of files and its own log. */
-const CHECKPOINT_ROOM_MIN = 256 * 1024;
 /** Changes that nobody asked to be durable are synced after this time at the latest. */
 export const SYNC_INTERVAL_MS = 5_000;
 
@@ -109,21 +97,8 @@ export class Store {
   readonly #commitMeta = new ByteWriter(64 * 1024);
   readonly #stopSyncing: () => void;
   readonly #reclaimer: Reclaimer;
-  readonly #checkpointBytes: number;
-  readonly #unwrittenBytesMax: number;
-  #checkpoint: Promise<void> | undefined;
-  /** What the index covers: a start reads the log from here on. */
-  #covered: LogPosition | undefined;
-  /** Log bytes since the position that the last checkpoint began at. */
-  #lagStart: number;
-  /** After a failed checkpoint: no other one before this time (ms, performance.now). */
-  #checkpointNotBefore = 0;
-  /** Why the last checkpoint failed. */
-  #checkpointFailure: Error | undefined;
-  #closing = false;
+  readonly #checkpoints: Checkpoints;
   #sweepScheduled = false;
-  /** Changes to the store since it was opened or checkpointed. */
-  #dirty: boolean;
   /** Units that were queued and not yet written. */
   #queuedUnits: number[] = [];
 
@@ -132,39 +107,37 @@ export class Store {
     this.recovered = opened.recovered;
     this.indexRebuilt = opened.indexRebuilt;
     this.#now = options.now ?? systemTime;
-    this.#unwrittenBytesMax = options.unwrittenBytesMax ?? UNWRITTEN_BYTES_MAX;
     this.#disk = opened.disk;
     this.#lock = opened.lock;
     this.#files = opened.files;
     this.#index = opened.index;
     this.#state = opened.state;
     this.#log = opened.log;
-    this.#checkpointBytes = opened.checkpointBytes;
     this.#reader = new UnitReader(opened.files);
-    this.#lagStart = -opened.lagBytes;
     this.#reserve = opened.reserve;
-    this.#covered = opened.covered;
+    this.#checkpoints = new Checkpoints(
+      {
+        ...opened,
+        directory,
+        unwrittenBytesMax: options.unwrittenBytesMax,
+        onWritten: () => this.#afterChange(),
+      },
+      opened.recovered.bytes > 0 || opened.recovered.tornBytes > 0,
+    );
     this.#reclaimer = new Reclaimer({
       state: opened.state,
       files: opened.files,
       log: opened.log,
       stepLimits: options.reclaimStep ?? STEP_LIMITS,
-      covered: () => this.#covered,
+      covered: () => this.#checkpoints.covered,
       commit: (changes, claim) => this.commit(changes, claim),
       changed: () => {
-        this.#dirty = true;
+        this.#checkpoints.isDirty = true;
         this.#afterChange();
       },
       room: opened.reserve,
-      checkpoint: async (mayUseReserve) => {
-        if (!this.#hasRoomForCheckpoint() && !(mayUseReserve && this.#makeRoomForCheckpoint())) {
-          return false;
-        }
-        await this.checkpoint();
-        return true;
-      },
+      checkpoint: (mayUseReserve) => this.#checkpoints.writeWithRoom(mayUseReserve),
     });
-    this.#dirty = opened.recovered.bytes > 0 || opened.recovered.tornBytes > 0;
     const every = options.every ?? systemEvery;
     this.#stopSyncing = every(SYNC_INTERVAL_MS, () => {
       this.#log.durable().catch(() => {});
@@ -198,7 +171,7 @@ export class Store {
 
   /** Makes everything durable, brings the index up to date and lets go of the store. */
   async close(): Promise<void> {
-    this.#closing = true;
+    this.#checkpoints.stop();
     this.#stopSyncing();
     this.#reserve.stop();
     try {
@@ -206,8 +179,7 @@ export class Store {
       this.#log.durable().catch(() => {});
       await this.#reclaimer.close();
       for (const id of this.#state.unlinked) this.dropUnit(id);
-      await this.#checkpoint?.catch(() => {});
-      await this.#lastCheckpoint();
+      await this.#checkpoints.last();
       await this.#log.durable();
       this.#log.trim();
     } finally {
@@ -287,7 +259,7 @@ export class Store {
     const place = this.#log.queueUnit(id, chunks, parts);
     addUnit(this.#state, new Unit(id, place.segment, place.offset, chunks));
     this.#queuedUnits.push(id);
-    this.#dirty = true;
+    this.#checkpoints.isDirty = true;
     return id;
   }
 
@@ -295,7 +267,7 @@ export class Store {
   dropUnit(id: number): void {
     if (this.#queuedUnits.includes(id)) this.#dropQueued();
     dropUnlinked(this.#state, id);
-    this.#dirty = true;
+    this.#checkpoints.isDirty = true;
   }
 
   /** A unit, if it is there with all bytes of the range: of one that files refer to, cleaning keeps what they do. */
@@ -322,7 +294,13 @@ export class Store {
 
   /** Writes what is queued: afterwards it survives the end of this process. */
   flush(claim: Claim = "grow"): void {
-    if (this.#isIndexTooFarBehind(claim)) throw this.#refuse();
+    const refusal = this.#checkpoints.refusal(claim);
+    if (refusal !== undefined) {
+      this.#dropQueued();
+      // Nothing else would ask for the next attempt.
+      this.#afterChange();
+      throw refusal;
+    }
     try {
       this.#log.flush(claim);
     } catch (error) {
@@ -330,21 +308,6 @@ export class Store {
       throw error;
     }
     this.#queuedUnits = [];
-  }
-
-  /** Rows that the index does not take stay in memory: what can make ever more of them waits until it takes them. */
-  #isIndexTooFarBehind(claim: Claim): boolean {
-    if (claim === "free" || this.#checkpointFailure === undefined) return false;
-    return this.#state.unwrittenBytes > this.#unwrittenBytesMax;
-  }
-
-  #refuse(): StoreError {
-    this.#dropQueued();
-    const cause = this.#checkpointFailure as Error;
-    // Nothing else would ask for the next attempt.
-    this.#afterChange();
-    const message = `nothing new is accepted until the index can be written again: ${cause.message}`;
-    return new StoreError("STORE_IO", message, { cause });
   }
 
   /**
@@ -370,7 +333,7 @@ export class Store {
       this.observer?.refused();
       throw error;
     }
-    this.#dirty = true;
+    this.#checkpoints.isDirty = true;
     this.#state.moveTo(place.segment, place.offset);
     this.#apply(changes);
     this.#afterChange();
@@ -378,10 +341,7 @@ export class Store {
 
   /** Resolves when everything committed so far is on stable storage. */
   async durable(): Promise<void> {
-    while (this.#overLag() && this.#checkpoint !== undefined) {
-      // Whether the index could be written is nothing that a commit depends on.
-      await this.#checkpoint.catch(() => {});
-    }
+    if (this.#checkpoints.lagsTooFar) await this.#checkpoints.caughtUp();
     await this.#log.durable();
   }
 
@@ -453,8 +413,7 @@ export class Store {
   }
 
   statistics(): StoreStatistics {
-    const lagBytes = this.#log.appended - this.#lagStart;
-    return statisticsOf(this.#state, this.#files, lagBytes);
+    return statisticsOf(this.#state, this.#files, this.#checkpoints.lagBytes);
   }
 
   /** The disk under the store. */
@@ -464,20 +423,7 @@ export class Store {
 
   /** Brings the index up to the end of the log. One at a time. */
   checkpoint(): Promise<void> {
-    this.#checkpoint ??= this.#writeCheckpoint().finally(() => {
-      this.#checkpoint = undefined;
-    });
-    return this.#checkpoint;
-  }
-
-  /** A store can be closed without it: what the index lacks is read from the log at the next start. */
-  async #lastCheckpoint(): Promise<void> {
-    if (!this.#dirty || !this.#hasRoomForCheckpoint()) return;
-    try {
-      await this.checkpoint();
-    } catch (error) {
-      process.emitWarning(`the index cannot be brought up to date: ${(error as Error).message}`);
-    }
+    return this.#checkpoints.write();
   }
 
   /** Gives back the space of what nobody references, without waiting for others; resolves when that is done. */
@@ -499,72 +445,16 @@ export class Store {
     return { state: this.#state, files: this.#files, index: this.#index };
   }
 
-  async #writeCheckpoint(): Promise<void> {
-    if (this.#index.isBroken === true) await this.#index.repair?.();
-    const start = this.#log.appended;
-    this.#dirty = false;
-    try {
-      this.#covered = await writeCheckpoint(this.#state, this.#log, this.#index);
-    } catch (error) {
-      this.#dirty = true;
-      this.#checkpointFailure = error as Error;
-      throw error;
-    }
-    this.#checkpointFailure = undefined;
-    this.#lagStart = start;
-  }
-
   #dropQueued(): void {
     this.#log.discardQueue();
     for (const id of this.#queuedUnits) dropUnwritten(this.#state, id);
     this.#queuedUnits = [];
   }
 
-  #overLag(): boolean {
-    return (
-      this.#log.appended - this.#lagStart > INDEX_LAG_BYTES_MAX ||
-      this.#state.extentsChanged > INDEX_LAG_EXTENTS_MAX
-    );
-  }
-
   #afterChange(): void {
     if (this.#state.full) this.#scheduleSweep();
     this.#reclaimer.wake();
-    if (this.#checkpoint !== undefined || this.#closing) return;
-    if (performance.now() < this.#checkpointNotBefore) return;
-    const lagBytes = this.#log.appended - this.#lagStart;
-    if (
-      lagBytes < INDEX_LAG_BYTES_MAX * CHECKPOINT_AT &&
-      this.#state.changedBytes < this.#checkpointBytes &&
-      this.#state.extentsChanged < INDEX_LAG_EXTENTS_MAX * CHECKPOINT_AT
-    ) {
-      return;
-    }
-    if (!this.#hasRoomForCheckpoint()) {
-      // What the index lacks on a full disk is bounded by what the reserve lets be written.
-      this.#checkpointNotBefore = performance.now() + CHECKPOINT_RETRY_MS;
-      return;
-    }
-    this.checkpoint().then(
-      () => this.#afterChange(),
-      (error: Error) => {
-        // The log goes on without the index: a restart reads what the index lacks.
-        this.#checkpointNotBefore = performance.now() + CHECKPOINT_RETRY_MS;
-        process.emitWarning(`the index cannot be brought up to date: ${error.message}`);
-      },
-    );
-  }
-
-  /** A write that finds no room may break LevelDB's own log, and is not needed then. */
-  #hasRoomForCheckpoint(): boolean {
-    return this.#reserve.hasRoomFor(CHECKPOINT_ROOM + 3 * this.#state.changedBytes);
-  }
-
-  /** What LevelDB needs at the most of a small index: to merge all of it, or to copy its log after a failure. */
-  #makeRoomForCheckpoint(): boolean {
-    const merged = Math.min(CHECKPOINT_ROOM, indexBytes(this.directory));
-    const rows = this.#state.changedBytes;
-    return this.#reserve.makeRoomFor(CHECKPOINT_ROOM_MIN + merged + 3 * rows);
+    this.#checkpoints.wake();
   }
 
   #scheduleSweep(): void {
