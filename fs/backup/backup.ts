@@ -12,7 +12,7 @@
  */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { checkFormat } from "../store/directory.ts";
+import { checkDirectory } from "../store/directory.ts";
 import { crc32c } from "../store/records/format.ts";
 import { FORMAT_FILE } from "../store/paths.ts";
 import { systemDisk } from "../store/disk/system-disk.ts";
@@ -75,7 +75,7 @@ export async function backup(
   place: string,
   options: BackupOptions = {},
 ): Promise<BackupReport> {
-  checkFormat(store, systemDisk);
+  checkDirectory(store, systemDisk);
   const now = options.now ?? (() => new Date());
   const identity = identityOf(store);
   preparePlace(place, identity);

@@ -7,7 +7,7 @@
  */
 import * as fs from "node:fs";
 import { isDirectory } from "../attributes.ts";
-import { checkFormat, lockStore, unlockStore } from "../store/directory.ts";
+import { checkDirectory, lockStore, unlockStore } from "../store/directory.ts";
 import { StoreError } from "../store/errors.ts";
 import { untold } from "../store/check/damage-report.ts";
 import type { ReportedDamage } from "../store/check/damage-report.ts";
@@ -66,7 +66,7 @@ export async function salvage(
   target: string,
   { onProgress = () => {} }: SalvageOptions = {},
 ): Promise<SalvageReport> {
-  checkFormat(directory, systemDisk);
+  checkDirectory(directory, systemDisk);
   const lock = lockStore(directory);
   const files = new SegmentFiles(directory);
   let store: Store | undefined;

@@ -20,7 +20,7 @@ import { IndexView } from "./check/index-view.ts";
 import { NameCheck } from "./check/name-check.ts";
 import { PROBLEMS_MAX } from "./check/problems.ts";
 import { UnitCheck } from "./check/unit-check.ts";
-import { checkFormat, lockStore, unlockStore } from "./directory.ts";
+import { checkDirectory, lockStore, unlockStore } from "./directory.ts";
 import type { Disk } from "./disk/disk.ts";
 import { systemDisk } from "./disk/system-disk.ts";
 import { StoreError } from "./errors.ts";
@@ -97,7 +97,7 @@ interface Checking {
 
 /** Nobody may write there meanwhile. */
 function findIndexDamage(directory: string): readonly FileDamage[] {
-  checkFormat(directory, systemDisk);
+  checkDirectory(directory, systemDisk);
   const lock = lockStore(directory);
   try {
     return checkLevelFiles(indexDirectory(directory)).damage;

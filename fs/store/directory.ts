@@ -8,7 +8,14 @@ import { systemDisk } from "./disk/system-disk.ts";
 import { readWholeFile, writeWholeFile } from "./disk/whole-file.ts";
 import { StoreError } from "./errors.ts";
 import { SegmentFiles, storageError } from "./log/segment-files.ts";
-import { FORMAT_FILE, FORMAT_FILE_NEW, LOCK_FILE, LOG_DIRECTORY, logDirectory } from "./paths.ts";
+import {
+  FORMAT_FILE,
+  FORMAT_FILE_NEW,
+  indexDirectory,
+  LOCK_FILE,
+  LOG_DIRECTORY,
+  logDirectory,
+} from "./paths.ts";
 import { FORMAT_VERSION } from "./records/format.ts";
 
 /** What a store's format file says; programs of other formats refuse it by this line. */
@@ -66,15 +73,40 @@ function syncAbove(directory: string, disk: Disk): void {
   }
 }
 
-export function checkFormat(directory: string, disk: Disk): void {
+/** Before anything else is done with a store. Throws StoreError when it is none that can be used. */
+export function checkDirectory(directory: string, disk: Disk): void {
+  checkFormat(directory, disk);
+  for (const path of [logDirectory(directory), indexDirectory(directory)]) {
+    refuseForeignLink(path, disk);
+  }
+  if (disk.exists(logDirectory(directory))) return;
+  throw new StoreError(
+    "STORE_DAMAGED",
+    `${directory} has no directory "${LOG_DIRECTORY}", in which all of its mail is: ` +
+      "if it was moved or is mounted there, bring it back; if not, restore a backup",
+  );
+}
+
+/** Root may look at a store that is another user's, and must not change what a link of that user's leads to. */
+function refuseForeignLink(path: string, disk: Disk): void {
+  const owner = disk.linkOwner(path);
+  if (owner === undefined || owner === 0 || owner === process.geteuid?.()) return;
+  throw new StoreError(
+    "STORE_FORMAT",
+    `${path} is a symbolic link of user ${owner}; in a store only those of root and of your own are followed`,
+  );
+}
+
+function checkFormat(directory: string, disk: Disk): void {
+  const path = join(directory, FORMAT_FILE);
   let line: string;
   try {
-    line = readLine(disk, join(directory, FORMAT_FILE));
+    line = readLine(disk, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") {
       throw new StoreError("STORE_FORMAT", `${directory} is not a store: it has no file "format"`);
     }
-    throw storageError(`cannot read the store ${directory}`, error);
+    throw storageError(`cannot read ${path}`, error);
   }
   const version = Number(FORMAT_LINE.exec(line)?.[1]);
   if (version === FORMAT_VERSION) return;
@@ -106,7 +138,7 @@ export function lockStore(directory: string, disk: Disk = systemDisk): number {
     }
   } catch (error) {
     if (fd !== undefined) disk.close(fd);
-    throw storageError(`cannot open the store ${directory}`, error);
+    throw storageError(`cannot lock the store with ${path}`, error);
   }
   const holder = readLine(disk, path).trim();
   throw new StoreError(

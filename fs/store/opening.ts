@@ -6,7 +6,7 @@ import { ByteReader } from "../../base/bytes.ts";
 import type { Time } from "../attributes.ts";
 import type { Every } from "../timers.ts";
 import {
-  checkFormat,
+  checkDirectory,
   createStore,
   isStore,
   lockStore,
@@ -97,7 +97,7 @@ export interface Opened {
 export async function openStore(directory: string, options: StoreOptions): Promise<Opened> {
   const { disk = systemDisk, indexKind = IndexDb } = options;
   if (options.create === true && !isStore(directory, disk)) createStore(directory, disk);
-  checkFormat(directory, disk);
+  checkDirectory(directory, disk);
   const lock = lockStore(directory, disk);
   const files = new SegmentFiles(directory, disk);
   const segmentLength = options.segmentLength ?? SEGMENT_LENGTH;

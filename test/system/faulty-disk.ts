@@ -148,6 +148,10 @@ export class FaultyDisk implements Disk {
     return this.#disk.exists(path);
   }
 
+  linkOwner(path: string): number | undefined {
+    return this.#disk.linkOwner(path);
+  }
+
   length(path: string): number {
     return this.#disk.length(path);
   }

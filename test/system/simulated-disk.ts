@@ -158,6 +158,10 @@ export class SimulatedDisk implements Disk {
     return this.#find(path) !== undefined;
   }
 
+  linkOwner(): undefined {
+    return undefined;
+  }
+
   length(path: string): number {
     this.power.live();
     return asFile(this.#find(path), path).length;

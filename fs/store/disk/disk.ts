@@ -36,6 +36,8 @@ export interface Disk {
   /** The names in a directory. */
   list(path: string): string[];
   exists(path: string): boolean;
+  /** The user who owns the symbolic link that a path is; undefined: it is none, or nothing. */
+  linkOwner(path: string): number | undefined;
   /** Length of a file. */
   length(path: string): number;
   /** Makes a directory (mode 0700) and what is missing above it; one that is there already is fine. */

@@ -42,6 +42,10 @@ export const systemDisk: Disk = {
   unlinkLater: (path, done) => fs.unlink(path, done),
   list: (path) => fs.readdirSync(path),
   exists: (path) => fs.existsSync(path),
+  linkOwner(path) {
+    const found = fs.lstatSync(path, { throwIfNoEntry: false });
+    return found?.isSymbolicLink() === true ? found.uid : undefined;
+  },
   length: (path) => fs.statSync(path).size,
   makeDirectory(path) {
     fs.mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE });
