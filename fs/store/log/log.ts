@@ -264,7 +264,8 @@ export class Log {
   }
 
   #sync(): void {
-    if (this.#failure !== undefined) {
+    // Nobody waits any more when the log has gone on elsewhere meanwhile.
+    if (this.#failure !== undefined || this.#waiters.count === 0) {
       this.#syncing = false;
       return;
     }

@@ -303,9 +303,16 @@ export class SegmentFiles {
     }
   }
 
-  /** Of the segment that is pinned: opening another one could fail here and now. */
+  /** Of the segment that is pinned: its descriptor stays open meanwhile. `done` is called in a later turn. */
   sync(segment: number, done: (error: StoreError | undefined) => void): void {
-    this.#disk.fdatasyncLater(this.descriptor(segment), (error) => {
+    let fd: number;
+    try {
+      fd = this.descriptor(segment);
+    } catch (error) {
+      setImmediate(done, error as StoreError);
+      return;
+    }
+    this.#disk.fdatasyncLater(fd, (error) => {
       done(error === null ? undefined : storageError(`cannot sync segment ${segment}`, error));
     });
   }
