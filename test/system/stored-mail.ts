@@ -6,7 +6,7 @@ import { segmentNumber, segmentPath } from "../../fs/store/paths.ts";
 import { Store } from "../../fs/store/store.ts";
 import { StoreLoad } from "../store-load.ts";
 
-interface Tap {
+export interface Tap {
   teardown(done: () => void): unknown;
 }
 
