@@ -118,9 +118,11 @@ export class ServedMount {
   async kill(): Promise<void> {
     if (!this.running) return;
     const serving = this.pid;
-    // The keeper first: it starts no other one.
+    const isKept = serving !== 0 && serving !== this.#server?.pid;
+    // The keeper first: it starts no other one. Without it the other one would unmount, if it had the time.
+    if (isKept) signalProcess(serving, "SIGSTOP");
     this.#server?.kill("SIGKILL");
-    if (serving !== 0 && serving !== this.#server?.pid) killProcess(serving);
+    if (isKept) signalProcess(serving, "SIGKILL");
     await this.#exited;
     while (isAlive(serving)) await sleep(5);
   }
@@ -128,7 +130,7 @@ export class ServedMount {
   /** kill -9 of the process that serves, whose keeper starts another one. Resolves when it is dead. */
   async killServing(): Promise<void> {
     const serving = this.pid;
-    killProcess(serving);
+    signalProcess(serving, "SIGKILL");
     while (isAlive(serving)) await sleep(1);
   }
 
@@ -191,9 +193,9 @@ export function childOf(pid: number): number {
   }
 }
 
-function killProcess(pid: number): void {
+function signalProcess(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(pid, "SIGKILL");
+    process.kill(pid, signal);
   } catch {
     // It has just ended.
   }
