@@ -160,14 +160,14 @@ async function expectSound(t: Test, mount: FaultyMount): Promise<void> {
 
 // A write without room is refused, and that is all. Behind a sync that failed, whatever it said, it is not known what is
 // durable: that is EIO.
-for (const [code, calls, told] of [
-  ["EIO", CHANGING, "EIO"],
-  ["ENOSPC", WRITING, "ENOSPC"],
-  ["ENOSPC", SYNCING, "EIO"],
+for (const [what, calls, code, told] of [
+  ["all that changes the disk fails", CHANGING, "EIO", "EIO"],
+  ["all writes fail", WRITING, "ENOSPC", "ENOSPC"],
+  ["all syncs fail", SYNCING, "ENOSPC", "EIO"],
 ] as const) {
   const message = told === "EIO" ? /Input\/output error/ : /No space left on device/;
 
-  t.test(`${calls.join(", ")} fail with ${code} for a while`, options, async (t) => {
+  t.test(`${what} with ${code} for a while`, options, async (t) => {
     const mount = await FaultyMount.open(t);
     const ledger = new Ledger();
     const users = await new Users(mount, ledger).open();
