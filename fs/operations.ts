@@ -67,6 +67,8 @@ type Soon<T> = T | Promise<T>;
 export interface Operations {
   lookup(parent: number, name: string, caller: Caller): Attributes | Errno;
   getAttributes(ino: number): Attributes | Errno;
+  /** Of a regular file that is not empty; undefined when it cannot be read. */
+  lastByte(ino: number): { readonly offset: number; readonly byte: number } | undefined;
   setAttributes(ino: number, change: AttributeChange, caller: Caller): Attributes | Errno;
   readLink(ino: number): Buffer | Errno;
   symlink(parent: number, name: string, target: Buffer, caller: Caller): Attributes | Errno;

@@ -7,6 +7,7 @@ import t from "tap";
 import {
   FUSE_LK_FLOCK,
   FUSE_NOTIFY_INVAL_INODE,
+  FUSE_NOTIFY_STORE,
   FUSE_OPEN_KILL_SUIDGID,
   FUSE_WRITE_KILL_SUIDGID,
   attrFlag,
@@ -28,6 +29,7 @@ const ours: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   number: {
     FUSE_LK_FLOCK,
     FUSE_NOTIFY_INVAL_INODE,
+    FUSE_NOTIFY_STORE,
     FUSE_OPEN_KILL_SUIDGID,
     FUSE_WRITE_KILL_SUIDGID,
   },

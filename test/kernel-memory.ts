@@ -106,6 +106,12 @@ export class MemoryOperations implements Operations {
     return entry === undefined ? ENOENT : this.#attributes(this.node(entry.ino));
   }
 
+  lastByte(ino: number): { offset: number; byte: number } | undefined {
+    const data = this.nodes.get(ino)?.data;
+    if (data === undefined || data.length === 0) return undefined;
+    return { offset: data.length - 1, byte: data.at(-1) as number };
+  }
+
   getAttributes(ino: number): Attributes | Errno {
     this.#called("getAttributes");
     const node = this.nodes.get(ino);

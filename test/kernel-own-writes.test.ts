@@ -81,6 +81,28 @@ t.test(
   },
 );
 
+t.test(
+  "a size that a hint has changed is told before a reply that the kernel may drop",
+  async (t) => {
+    const speaker = new Speaker();
+    speaker.operations.put("box", "0123456789");
+    const ino = speaker.lookup("box");
+    const look = (): void => void speaker.ask("GETATTR", ino, [u32(0), u32(0), u64(0)]);
+    look();
+    t.same(speaker.lastBytes, [], "nothing has changed it");
+    speaker.protocol.session.grew(ino);
+    look();
+    t.same(speaker.lastBytes, [{ ino, offset: 9, byte: "9".charCodeAt(0) }]);
+    look();
+    t.equal(speaker.lastBytes.length, 1, "once");
+    speaker.operations.put("empty", "");
+    const empty = speaker.lookup("empty");
+    speaker.protocol.session.grew(empty);
+    speaker.ask("GETATTR", empty, [u32(0), u32(0), u64(0)]);
+    t.equal(speaker.lastBytes.length, 1, "a file without bytes has no last one");
+  },
+);
+
 /** Writes and looks as often as a line says, then tells how often a look was wrong, and the bytes behind the size it expects. */
 const program = `
 import os, sys

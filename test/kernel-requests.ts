@@ -48,6 +48,7 @@ export class Speaker {
   readonly unsettled = new Map<number, Promise<void>>();
   /** Inodes of whose attributes the kernel was told that they are out of date, with the replies before that. */
   readonly outdated: { ino: number; repliesBefore: number }[] = [];
+  readonly lastBytes: { ino: number; offset: number; byte: number }[] = [];
   readonly fatal: unknown[] = [];
   readonly replies: Answered[] = [];
   /** The kernel does not take the next reply. */
@@ -67,6 +68,7 @@ export class Speaker {
         settled: (ino) =>
           ino === undefined ? [...this.unsettled.values()].at(-1) : this.unsettled.get(ino),
         outdate: (ino) => this.outdated.push({ ino, repliesBefore: this.replies.length }),
+        tellLastByte: (last) => this.lastBytes.push(last),
         fatal: (error) => this.fatal.push(error),
       },
       { attributeTimeoutSec: 3600, transferLengthMax: 1024 * 1024 },

@@ -52,6 +52,7 @@ export class Life {
         invalidate: () => undefined,
         settled: () => undefined,
         outdate: () => undefined,
+        tellLastByte: () => undefined,
         fatal: (error) => {
           if (!(error instanceof Killed)) throw error;
         },

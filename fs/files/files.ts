@@ -45,7 +45,7 @@ import { Offcuts } from "./offcuts.ts";
 import { Orphans } from "./orphans.ts";
 import { Overwrites } from "./overwrites.ts";
 import { allocate, copyRange } from "./ranges.ts";
-import { read, readLink, seek, touch } from "./read.ts";
+import { lastByte, read, readLink, seek, touch } from "./read.ts";
 import { removeDirectory, unlink } from "./remove.ts";
 import { rename } from "./rename.ts";
 import type { SessionSource } from "./sessions.ts";
@@ -121,6 +121,10 @@ export class Files implements Operations {
 
   lookup(parent: number, name: string): Attributes | Errno {
     return isControlName(parent, name) ? this.#control : lookup(this.#store, parent, name);
+  }
+
+  lastByte(ino: number): { readonly offset: number; readonly byte: number } | undefined {
+    return lastByte(this.#context, ino);
   }
 
   getAttributes(ino: number): Attributes | Errno {

@@ -39,6 +39,23 @@ export function read(
   return wanted <= 0 ? [] : [context.store.read(ino, offset, wanted, readBuffer)];
 }
 
+/** Undefined when there is none, or when it is damaged. */
+export function lastByte(
+  { store }: FilesContext,
+  ino: number,
+): { readonly offset: number; readonly byte: number } | undefined {
+  const inode = regularAt(store, ino);
+  if (typeof inode === "number" || inode.size === 0) return undefined;
+  const offset = inode.size - 1;
+  try {
+    const [byte = 0] = store.read(ino, offset, 1);
+    return { offset, byte };
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    return undefined;
+  }
+}
+
 export function readLink(context: FilesContext, ino: number): Buffer | Errno {
   const inode = context.store.inode(ino);
   if (inode === undefined) return ESTALE;

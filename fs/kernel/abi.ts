@@ -122,6 +122,7 @@ export const FUSE_OPEN_KILL_SUIDGID = 1 << 0;
 export const FUSE_WRITE_KILL_SUIDGID = 1 << 2;
 export const FUSE_LK_FLOCK = 1 << 0;
 export const FUSE_NOTIFY_INVAL_INODE = 2;
+export const FUSE_NOTIFY_STORE = 4;
 /** Since 7.40: every request that was read and not answered is sent again, with this bit in its number. */
 export const FUSE_NOTIFY_RESEND = 7;
 /** In the upper half of `unique`. */
@@ -308,6 +309,7 @@ export const copyFileRangeIn = {
 } as const;
 
 export const notifyInvalInodeOut = { sizeof: 24, ino: 0, off: 8, len: 16 } as const;
+export const notifyStoreOut = { sizeof: 24, nodeid: 0, offset: 8, size: 16 } as const;
 
 /** The C names, for the comparison with the header. */
 export const layouts: Readonly<Record<string, Readonly<Record<string, number>>>> = {
@@ -353,4 +355,5 @@ export const layouts: Readonly<Record<string, Readonly<Record<string, number>>>>
   fuse_copy_file_range_in: copyFileRangeIn,
   fuse_syncfs_in: syncfsIn,
   fuse_notify_inval_inode_out: notifyInvalInodeOut,
+  fuse_notify_store_out: notifyStoreOut,
 };

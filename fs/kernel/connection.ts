@@ -64,6 +64,7 @@ export class Connection implements Invalidator {
         invalidate: (ino, offset) => this.#drop(ino, offset),
         settled: (ino) => this.#invalidation?.settled(ino),
         outdate: (ino) => this.#outdate(ino),
+        tellLastByte: (last) => this.#invalidation?.tellLastByte(last),
         fatal: die,
       },
       { attributeTimeoutSec, transferLengthMax, withoutResend: options.withoutResend ?? false },
@@ -126,7 +127,10 @@ export class Connection implements Invalidator {
 
   invalidate(ino: number, offset: number): Promise<void> | undefined {
     const told = this.#drop(ino, offset);
-    if (told !== undefined && offset >= 0) this.#protocol.session.herald?.changed(ino);
+    if (told === undefined || offset < 0) return told;
+    const { session } = this.#protocol;
+    session.grew(ino);
+    session.herald?.changed(ino);
     return told;
   }
 

@@ -13,6 +13,13 @@ const pageLength = 4096;
 export const repeatsMax = 50;
 const repeatMs = 2;
 
+/** What the kernel is told of a file's size: its last byte, and where that stands. */
+export interface LastByte {
+  readonly ino: number;
+  readonly offset: number;
+  readonly byte: number;
+}
+
 interface Batch {
   /** What the kernel is still to be told. */
   readonly offsets: Map<number, number>;
@@ -93,6 +100,17 @@ export class Invalidation {
       offsets.set(ino, from);
     }
     return written;
+  }
+
+  /** Behind all that was asked for until now. It counts as unsettled for the inode until the kernel has it. */
+  tellLastByte(last: LastByte): void {
+    if (this.#ended) return;
+    this.#send();
+    const batch = newBatch();
+    batch.offsets.set(last.ino, -1);
+    this.#unsettled.add(batch);
+    this.#sent.push(batch);
+    this.#thread.postMessage(last, []);
   }
 
   /**

@@ -1,8 +1,10 @@
-/** NOTIFY_INVAL_INODE, as bytes: a notification is a reply to no request (unique 0) with its code in place of the error. */
+/** Notifications, as bytes: one is a reply to no request (unique 0) with its code in place of the error. */
 import {
   FUSE_NOTIFY_INVAL_INODE,
   FUSE_NOTIFY_RESEND,
+  FUSE_NOTIFY_STORE,
   notifyInvalInodeOut,
+  notifyStoreOut,
   outHeader,
 } from "./abi.ts";
 
@@ -28,4 +30,17 @@ export function sendAgain(): Buffer {
 
 export function attributesChanged(ino: number): Buffer {
   return inodeChanged(ino, -1);
+}
+
+/** NOTIFY_STORE of the byte at `offset`, which is the file's last one: the kernel takes the file to be at least so long. */
+export function lastByte(ino: number, offset: number, byte: number): Buffer {
+  const dataAt = bodyAt + notifyStoreOut.sizeof;
+  const bytes = Buffer.alloc(dataAt + 1);
+  bytes.writeUInt32LE(bytes.length, outHeader.len);
+  bytes.writeInt32LE(FUSE_NOTIFY_STORE, outHeader.error);
+  bytes.writeBigUInt64LE(BigInt(ino), bodyAt + notifyStoreOut.nodeid);
+  bytes.writeBigUInt64LE(BigInt(offset), bodyAt + notifyStoreOut.offset);
+  bytes.writeUInt32LE(1, bodyAt + notifyStoreOut.size);
+  bytes[dataAt] = byte;
+  return bytes;
 }

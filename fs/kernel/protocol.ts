@@ -22,7 +22,7 @@ import { Reply } from "./reply.ts";
 import { Request } from "./request.ts";
 import { executedHandler } from "./requests/executed.ts";
 import { Session } from "./session.ts";
-import type { Invalidate, Outdate, SessionOptions, Settled } from "./session.ts";
+import type { Invalidate, Outdate, SessionOptions, Settled, TellLastByte } from "./session.ts";
 
 /** The kernel's errnos in a reply are 1..511; it would refuse a reply with another. */
 const errnoMin = -511;
@@ -54,6 +54,7 @@ export interface ProtocolOutput {
   readonly invalidate: Invalidate;
   readonly settled: Settled;
   readonly outdate: Outdate;
+  readonly tellLastByte: TellLastByte;
   /** The operations broke an invariant: the process must end. */
   fatal(error: unknown): void;
 }
@@ -75,8 +76,8 @@ export class Protocol {
     options: SessionOptions,
     journal?: TakeoverJournal,
   ) {
-    const { invalidate, settled, outdate } = output;
-    this.session = new Session(operations, invalidate, settled, outdate, options);
+    const { invalidate, settled, outdate, tellLastByte } = output;
+    this.session = new Session(operations, invalidate, settled, outdate, tellLastByte, options);
     this.#output = output;
     this.#journal = journal;
   }

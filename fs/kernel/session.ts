@@ -12,6 +12,7 @@ import type { OpenFile, Operations } from "../operations.ts";
 import { rootNode } from "./abi.ts";
 import type { Herald } from "./herald/herald.ts";
 import type { InheritedInodes } from "./inherited-inodes.ts";
+import type { LastByte } from "./invalidation.ts";
 import { KnownInodes } from "./known-inodes.ts";
 import { OwnWrites } from "./own-writes.ts";
 
@@ -25,6 +26,9 @@ export type Invalidate = (ino: number, offset: number) => Promise<void> | undefi
  * when it has.
  */
 export type Settled = (ino?: number) => Promise<void> | undefined;
+
+/** Tells the kernel the last byte of a file, and so its size. */
+export type TellLastByte = (last: LastByte) => void;
 
 /** The kernel keeps no attributes of a GETATTR that it has sent already. */
 export type Outdate = (ino: number) => void;
@@ -62,6 +66,11 @@ export class Session {
   readonly invalidate: Invalidate;
   readonly settled: Settled;
   readonly outdate: Outdate;
+  readonly #tellLastByte: TellLastByte;
+  /** Files that hints have made longer, and whose size nobody has asked for since. */
+  readonly #grown = new Set<number>();
+  /** Of the inodes that an earlier process has named, of which it is not known what grew: those whose size was told. */
+  readonly #inheritedTold = new Set<number>();
   readonly ownWrites = new OwnWrites();
   readonly #files = new Map<number, Opened>();
   /** How often each inode is open. */
@@ -77,13 +86,43 @@ export class Session {
     invalidate: Invalidate,
     settled: Settled,
     outdate: Outdate,
+    tellLastByte: TellLastByte,
     options: SessionOptions,
   ) {
     this.operations = operations;
     this.invalidate = invalidate;
     this.settled = settled;
     this.outdate = outdate;
+    this.#tellLastByte = tellLastByte;
     this.options = options;
+  }
+
+  /** The kernel knows the file, and a hint has changed its bytes. */
+  grew(ino: number): void {
+    this.#grown.add(ino);
+  }
+
+  /**
+   * Resolves when a reply that tells a file's size may be sent; undefined when it may now.
+   *
+   * The kernel drops the attributes of a reply if anything was noted on the inode since it asked: a write of another
+   * program that has ended, or our notice of a change. A program that asked because it reads under a lock
+   * would then see the end from before a delivery, and cut off what is behind it. So the kernel is told the new size
+   * by other means before. Nothing that an invalidation waits for waits for this.
+   */
+  sizeTold(ino: number): Promise<void> | undefined {
+    const settled = this.settled(ino);
+    if (settled !== undefined) return settled;
+    if (!this.#grown.delete(ino) && !this.#mayHaveGrown(ino)) return undefined;
+    if (this.inherited !== undefined) this.#inheritedTold.add(ino);
+    const last = this.operations.lastByte(ino);
+    if (last === undefined) return undefined;
+    this.#tellLastByte({ ino, ...last });
+    return this.settled(ino);
+  }
+
+  #mayHaveGrown(ino: number): boolean {
+    return this.inherited?.has(ino) === true && !this.#inheritedTold.has(ino);
   }
 
   knows(ino: number): boolean {
@@ -166,6 +205,8 @@ export class Session {
   /** The kernel does not know the inode any more. */
   forgotten(ino: number): void {
     this.ownWrites.forget(ino);
+    this.#grown.delete(ino);
+    this.#inheritedTold.delete(ino);
     this.operations.forget(ino);
   }
 

@@ -117,6 +117,10 @@ static void replies(void) {
   FIELD(fuse_notify_inval_inode_out, ino);
   FIELD(fuse_notify_inval_inode_out, off);
   FIELD(fuse_notify_inval_inode_out, len);
+  SIZE(fuse_notify_store_out);
+  FIELD(fuse_notify_store_out, nodeid);
+  FIELD(fuse_notify_store_out, offset);
+  FIELD(fuse_notify_store_out, size);
 }
 
 static void name_requests(void) {
@@ -367,6 +371,7 @@ static void flags(void) {
 #endif
   PLAIN(FUSE_LK_FLOCK);
   PLAIN(FUSE_NOTIFY_INVAL_INODE);
+  PLAIN(FUSE_NOTIFY_STORE);
 }
 
 int main(void) {

@@ -24,7 +24,7 @@ function encodeAttributes(
 export const getattr: Handler = (session, request, reply) => {
   const { node } = request;
   const result =
-    session.settled(node) === undefined
+    session.sizeTold(node) === undefined
       ? session.operations.getAttributes(node)
       : settledAttributes(session, node);
   const { attributeTimeoutSec } = session.options;
@@ -43,7 +43,7 @@ export async function settledAttributes(
   ino: number,
 ): Promise<Attributes | Errno> {
   for (;;) {
-    const settled = session.settled(ino);
+    const settled = session.sizeTold(ino);
     if (settled === undefined) return session.operations.getAttributes(ino);
     await settled;
   }
