@@ -136,7 +136,11 @@ export class Store {
         this.#afterChange();
       },
       room: opened.reserve,
-      checkpoint: (mayUseReserve) => this.#checkpoints.writeWithRoom(mayUseReserve),
+      checkpoint: async (mayUseReserve) => {
+        if (!this.#checkpoints.hasRoomFor({ mayUseReserve })) return false;
+        await this.checkpoint();
+        return true;
+      },
     });
     const every = options.every ?? systemEvery;
     this.#stopSyncing = every(SYNC_INTERVAL_MS, () => {

@@ -90,11 +90,9 @@ export class Checkpoints {
     return this.#current;
   }
 
-  /** The same for cleaning, if there is room; false: there is none. */
-  async writeWithRoom(mayUseReserve: boolean): Promise<boolean> {
-    if (!this.#hasRoom() && !(mayUseReserve && this.#makeRoom())) return false;
-    await this.write();
-    return true;
+  /** Whether there is room for one that cleaning waits for. */
+  hasRoomFor({ mayUseReserve }: { readonly mayUseReserve: boolean }): boolean {
+    return this.#hasRoom() || (mayUseReserve && this.#makeRoom());
   }
 
   /** Begins one if it is time. Asked after every change. */
