@@ -149,6 +149,8 @@ await t.test("Postfix in front of LMTP", { ...options, timeout: 200_000 }, async
       await eventually("some mail comes", async () => stored(server).length >= before + 10);
       await server.stop();
       await server.serve();
+      // All that was sent may be deferred by now.
+      await postfix.flush();
     }
     await sending;
     await postfix.flush();
