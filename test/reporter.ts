@@ -20,6 +20,9 @@ const none = (): Counts => ({ passed: 0, failed: 0, skipped: 0 });
 /** The parts of a failure's diagnostics that help to understand it, in the order of their use. */
 const detailKeys = ["diff", "found", "wanted", "pattern", "error", "message", "code", "signal"];
 
+/** Written by tap, not by a test. */
+const TAPS_OWN_COMMENT = /^# (?:Subtest|time=|test count|failed \d|skip: \d|todo: \d)/;
+
 function indent(text: string, depth: number): string {
   return text.trimEnd().replaceAll(/^(?=.)/gm, " ".repeat(depth));
 }
@@ -58,6 +61,8 @@ class FileReport {
   readonly failures: string[] = [];
   readonly skips: string[] = [];
   readonly extra: string[] = [];
+  /** What the tests said of themselves, as the seed that repeats a run. */
+  readonly comments: string[] = [];
 
   follow(parser: Parser, path: readonly string[]): void {
     let failedBefore = 0;
@@ -66,6 +71,9 @@ class FileReport {
       this.follow(child, [...path, child.name]);
     });
     parser.on("extra", (text: string) => this.extra.push(text));
+    parser.on("comment", (text: string) => {
+      if (!TAPS_OWN_COMMENT.test(text)) this.comments.push(text.replace(/^# /, ""));
+    });
     parser.on("assert", (result: Result) => {
       if (result.skip) {
         this.counts.skipped++;
@@ -99,8 +107,11 @@ class FileReport {
       ...this.skips,
       ...this.failures,
     ];
+    if (failed === 0) return `${lines.join("\n")}\n`;
+    const comments = this.comments.join("").trim();
+    if (comments !== "") lines.push(`    what it said:\n${indent(comments, 6)}`);
     const extra = this.extra.join("").trim();
-    if (failed > 0 && extra !== "") lines.push(`    what it printed:\n${indent(extra, 6)}`);
+    if (extra !== "") lines.push(`    what it printed:\n${indent(extra, 6)}`);
     return `${lines.join("\n")}\n`;
   }
 }
