@@ -2,10 +2,11 @@
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import t from "tap";
 import { S_IFREG } from "../fs/attributes.ts";
 import { checkStore } from "../fs/store/check.ts";
+import type { StoreOptions } from "../fs/store/opening.ts";
 import { chunksOf } from "../fs/store/records/chunks.ts";
 import { crc32c } from "../fs/store/records/format.ts";
 import { Pace } from "../fs/store/reclaim/pace.ts";
@@ -24,10 +25,13 @@ t.setTimeout(120_000);
 const time = { sec: 1_700_000_000, nsec: 0 };
 const tiny = { segmentLength: 5_000 };
 
-async function newStore(test: Pick<typeof t, "teardown">): Promise<Store> {
+async function newStore(
+  test: Pick<typeof t, "teardown">,
+  options: StoreOptions = tiny,
+): Promise<Store> {
   const directory = fs.mkdtempSync(join(tmpdir(), "onespool-reclaim-"));
   test.teardown(() => fs.rmSync(directory, { recursive: true, force: true }));
-  return Store.open(join(directory, "s"), { ...tiny, create: true });
+  return Store.open(join(directory, "s"), { ...options, create: true });
 }
 
 function make(store: Store, name: string, bytes: Buffer): { ino: number; unit: number } {
@@ -57,6 +61,11 @@ function remove(store: Store, name: string): void {
     { type: "splice", ino, offset: 0, remove: size, extents: [] },
     { type: "dropInode", ino },
   ]);
+}
+
+function isOverBound(store: Store): boolean {
+  const { logBytes, logBytesMax } = store.reclaimer.status();
+  return logBytes > logBytesMax;
 }
 
 function segments(store: Store): string[] {
@@ -344,6 +353,21 @@ t.test("what a crash leaves of removed segments goes at the next start", async (
     await again.close();
     t.same((await checkStore(directory)).problems, []);
   }
+});
+
+t.test("who deletes much and writes nothing more gets the space back", async (t) => {
+  const store = await newStore(t, { segmentLength: 256 << 10, reclaim: true });
+  for (let k = 0; k < 40; k++) make(store, `mailbox${k}`, Buffer.alloc(60_000, k));
+  await store.durable();
+  const before = store.reclaimer.status();
+  t.equal(before.state, "resting");
+  for (let k = 0; k < 30; k++) remove(store, `mailbox${k}`);
+  const { logBytes, logBytesMax } = store.reclaimer.status();
+  t.ok(logBytes > logBytesMax, "what was deleted has lowered the bound below the log");
+  const end = performance.now() + 20_000;
+  while (isOverBound(store) && performance.now() < end) await pause(10);
+  t.notOk(isOverBound(store), "the log follows");
+  await store.close();
 });
 
 t.test("cleaning can be stopped, and goes on when it is asked to", async (t) => {

@@ -17,7 +17,7 @@ import { STEP_LIMITS } from "./host.ts";
 import { othersShare, Pace } from "./pace.ts";
 import type { SealedBytes } from "./segment-lengths.ts";
 import { SegmentLengths } from "./segment-lengths.ts";
-import { liveBytes, liveMetadataBytes, logBytesMax, urgency } from "./space.ts";
+import { LIVE_PART_MIN, liveBytes, liveMetadataBytes, logBytesMax, urgency } from "./space.ts";
 import type { Candidate } from "./victims.ts";
 import { chooseVictims, livePart } from "./victims.ts";
 import type { Waiting } from "./waiting.ts";
@@ -33,7 +33,7 @@ const PAUSE_MS = 5;
 const RETRY_MS = 10_000;
 /** A segment of which less is dead is not worth the work. */
 const DEAD_PART_MIN = 0.1;
-/** The background looks again after so many bytes of a segment's length. */
+/** The background looks again when log and bound have come nearer to each other by so many bytes of a segment's length. */
 const LOOK_AGAIN_PART = 1 / 8;
 /** On a full disk it looks after this time, if something was deleted, or after the longer one. */
 const FULL_LOOK_MS = 1_000;
@@ -102,8 +102,10 @@ export class Reclaimer {
   #retryAtMs = 0;
   /** Bytes appended to the log by cleaning. */
   #ownBytes = 0;
-  /** The background looks at the store when the log has so many bytes appended. */
+  /** The background looks at the store when the log has so many bytes appended, */
   #lookAt = 0;
+  /** or when so few bytes are live: what is deleted lowers the bound, and appends next to nothing. */
+  #lookAtLive = Infinity;
   /** On a full disk: when it looked last (ms), and what it saw. */
   #fullLookMs = 0;
   #fullSeen = "";
@@ -123,7 +125,7 @@ export class Reclaimer {
   start(): void {
     if (this.#isClosed) return;
     this.#isOn = true;
-    this.#lookAt = 0;
+    this.#lookNow();
     this.wake();
   }
 
@@ -155,8 +157,8 @@ export class Reclaimer {
     if (!this.#isOn || this.#round !== undefined) return;
     const { log } = this.#host;
     if (performance.now() < this.#retryAtMs) return;
-    if (this.#host.room.isFull ? !this.#isFullLookDue() : log.appended < this.#lookAt) return;
-    this.#lookAt = log.appended + log.segmentLength * LOOK_AGAIN_PART;
+    if (this.#host.room.isFull ? !this.#isFullLookDue() : !this.#isLookDue()) return;
+    this.#restFor(LOOK_AGAIN_PART);
     if (this.#urgency() <= 0 && this.#gone.size === 0) return;
     const pace = new Pace(log.appended - this.#ownBytes, performance.now());
     this.#begin({ pace, isStopped: false }, (round) => this.#background(round)).catch(
@@ -181,7 +183,7 @@ export class Reclaimer {
       this.#everything(round, deadPartMin),
     );
     const after = this.status();
-    this.#lookAt = 0;
+    this.#lookNow();
     this.wake();
     return {
       segments: after.segmentsFreed - before.segmentsFreed,
@@ -251,7 +253,7 @@ export class Reclaimer {
       const ofOthers = log.appended - this.#ownBytes - othersBytes;
       const isVain = gain.isVain(this.#logBytes() - ofOthers, this.#ownBytes - ownBytes);
       if (isVain || grown > this.#host.log.segmentLength) {
-        this.#lookAt = log.appended + this.#host.log.segmentLength;
+        this.#restFor(1);
         return;
       }
     }
@@ -352,6 +354,23 @@ export class Reclaimer {
       movedMax: isShort ? room.roomForMoves : Infinity,
       deadPartMin: DEAD_PART_MIN,
     });
+  }
+
+  #lookNow(): void {
+    this.#lookAt = 0;
+  }
+
+  /** Until log and bound have come nearer to each other by this part of a segment's length. */
+  #restFor(part: number): void {
+    const { log, state } = this.#host;
+    const bytes = log.segmentLength * part;
+    this.#lookAt = log.appended + bytes;
+    this.#lookAtLive = liveBytes(state.counters) - bytes * LIVE_PART_MIN;
+  }
+
+  #isLookDue(): boolean {
+    const { log, state } = this.#host;
+    return log.appended >= this.#lookAt || liveBytes(state.counters) <= this.#lookAtLive;
   }
 
   #isFullLookDue(): boolean {
@@ -483,7 +502,7 @@ export class Reclaimer {
     if (!(error instanceof StoreError)) throw error;
     this.#failure = error.message;
     this.#retryAtMs = performance.now() + RETRY_MS;
-    this.#lookAt = 0;
+    this.#lookNow();
   }
 
   #patience(round: Round): number {
