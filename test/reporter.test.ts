@@ -27,7 +27,9 @@ async function reported(tap: string): Promise<string> {
 }
 
 t.test("a file that failed says what repeats it", async (t) => {
-  const text = await reported(run("bad.test.js", ["# seed 7", "not ok 1 - it holds"]));
+  const text = await reported(
+    run("bad.test.js", ["# seed 7", "not ok 1 - it holds", "# time=3ms"]),
+  );
   t.match(text, /^FAILED {2}bad\.test\.js {2}0 passed, 1 failed/);
   t.match(text, "not ok: it holds");
   t.match(text, /what it said:\n +seed 7\n/);

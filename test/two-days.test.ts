@@ -23,7 +23,7 @@ t.comment(`seed ${seed}: ONESPOOL_SEED=${seed} repeats this run`);
 
 const script = fileURLToPath(new URL("./system/two-days/life.js", import.meta.url));
 
-/** The space of young objects grows in steps of 14 MB when the collector likes: kept small, it does not hide a leak. */
+/** The space of young objects grows in steps of 14 MB when the collector likes: they would look like a leak, or hide one. */
 const NODE_OPTIONS = ["--expose-gc", "--max-semi-space-size=2"];
 
 type Settings = Omit<LifeOptions, "directory" | "seed" | "hours">;

@@ -33,7 +33,7 @@ const PAUSE_MS = 5;
 const RETRY_MS = 10_000;
 /** A segment of which less is dead is not worth the work. */
 const DEAD_PART_MIN = 0.1;
-/** The background looks again when log and bound have come nearer to each other by so many bytes of a segment's length. */
+/** The background looks again when log and bound have come nearer to each other by this part of a segment's length. */
 const LOOK_AGAIN_PART = 1 / 8;
 /** On a full disk it looks after this time, if something was deleted, or after the longer one. */
 const FULL_LOOK_MS = 1_000;
