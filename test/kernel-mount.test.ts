@@ -245,16 +245,25 @@ sys.stdin.readline()
     mount.directory,
   ]);
   t.equal(await holder.line(), "locked");
-  const interrupted = await mount.python(`
+  const interrupted = new Program([
+    "python3",
+    "-c",
+    `
 import fcntl, os, signal, sys
-class Alarm(Exception): pass
-def alarm(*_): raise Alarm()
-signal.signal(signal.SIGALRM, alarm); signal.setitimer(signal.ITIMER_REAL, 0.2)
+class Signal(Exception): pass
+def signalled(*_): raise Signal()
+signal.signal(signal.SIGUSR1, signalled)
 fd = os.open(sys.argv[1] + "/f", os.O_RDWR)
-try: fcntl.lockf(fd, fcntl.LOCK_EX); print("locked")
-except Alarm: print("interrupted")
-`);
-  t.equal(interrupted.output, "interrupted\n");
+try: print(os.getpid(), flush=True); fcntl.lockf(fd, fcntl.LOCK_EX); print("locked", flush=True)
+except Signal: print("interrupted", flush=True)
+`,
+    mount.directory,
+  ]);
+  const waiter = Number(await interrupted.line());
+  while ((await mount.calls("setLockWait")) < 2);
+  process.kill(waiter, "SIGUSR1");
+  t.equal(await interrupted.line(), "interrupted");
+  await interrupted.end();
   const waiting = mount.python(`
 import fcntl, os, sys
 fd = os.open(sys.argv[1] + "/f", os.O_RDWR)
