@@ -11,6 +11,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { childrenOf } from "../supervised.ts";
 import { freePort } from "./free-port.ts";
 
 const START_MS_MAX = 30_000;
@@ -82,6 +83,12 @@ export class Dovecot {
     const pattern = /(Error|Fatal|Panic|Warning):|corrupt/i;
     const stopped = /master: Warning: Killed with signal 15 /;
     return this.log.split("\n").filter((line) => pattern.test(line) && !stopped.test(line));
+  }
+
+  /** The processes that serve a session. One whose client has left may still have something to write. */
+  get sessions(): readonly number[] {
+    const pid = this.#server?.pid;
+    return pid === undefined ? [] : childrenOf(pid).filter((child) => isSession(child));
   }
 
   /** The file of its settings, for doveadm -c. */
@@ -190,6 +197,14 @@ userdb {
 `;
     const services = this.#protocols.includes("lmtp") ? [...listeners, lmtp] : listeners;
     return [...lines, ...services, users].join("");
+  }
+}
+
+function isSession(pid: number): boolean {
+  try {
+    return /^(imap|pop3)$/m.test(readFileSync(`/proc/${pid}/comm`, "latin1"));
+  } catch {
+    return false;
   }
 }
 

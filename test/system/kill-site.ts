@@ -14,6 +14,7 @@ import type { TestContext } from "../suite/run.ts";
 import { isRunning, processesWith } from "../supervised.ts";
 import { deliverOnce } from "./deliveries.ts";
 import { Dovecot } from "./dovecot.ts";
+import { eventually } from "./harness.ts";
 import { Writers } from "./kill-writers.ts";
 import { MailServer } from "./mail-server.ts";
 import { OWNER } from "./mail-site.ts";
@@ -24,7 +25,6 @@ export const PLAIN_BOXES = numbered("box", 100);
 export const IMAP_BOXES = numbered("imap", 6);
 /** As long as a session may take that its front has left. */
 const REMAINS_MS_MAX = 35_000;
-const DOTLOCK_MS_MAX = 6_000;
 /** What calls answer on a mount whose server has gone. */
 const GONE = ["ENOTCONN", "ECONNABORTED", "ENODEV"];
 const PROBE = "probe";
@@ -142,15 +142,14 @@ export class KillSite {
     }
   }
 
-  /**
-   * While no session is open: dotlocks that could not be removed with the mount that they were made in. How many there
-   * were. Dovecot may be busy with a session that its client has left.
-   */
+  /** Dotlocks that could not be removed with the mount that they were made in. How many there were. */
   async removeDotlocks(): Promise<number> {
-    let names = await this.#dotlocks();
-    const deadline = Date.now() + DOTLOCK_MS_MAX;
-    for (; names.length > 0 && Date.now() < deadline; names = await this.#dotlocks())
-      await sleep(100);
+    // A session that its client has left still has the dotlock that it works under, or waits for one of those.
+    await eventually("Dovecot has no session", () =>
+      Promise.resolve(this.dovecot.sessions.length === 0),
+    );
+    const all = await this.program.list(this.server.mount);
+    const names = all.filter((name) => name.endsWith(".lock"));
     for (const name of names) await this.program.unlink(`${this.server.mount}/${name}`);
     return names.length;
   }
@@ -160,10 +159,6 @@ export class KillSite {
     const path = `${this.server.mount}/${name}`;
     if (await this.program.exists(path)) await this.program.unlink(path);
     rmSync(join(this.dovecot.directory, "indexes", name), { recursive: true, force: true });
-  }
-
-  async #dotlocks(): Promise<string[]> {
-    return (await this.program.list(this.server.mount)).filter((name) => name.endsWith(".lock"));
   }
 
   /** What a server that was ended leaves: processes, mounts, temporary files. Workers of a killed front end after it. */

@@ -1,10 +1,13 @@
 """The messages of mbox files, read as Python's mailbox module reads them: a line of JSON for each file with the
-number and the hash of each message (traffic-mail.ts says what is hashed). Arguments: the files."""
+number and the hash of each message (traffic-mail.ts says what is hashed). Arguments: the files. Each is read under a lock,
+for a session that has said goodbye may still be writing."""
 
+import fcntl
 import hashlib
 import json
 import mailbox
 import re
+import signal
 import sys
 
 ADDED = {
@@ -28,6 +31,10 @@ def describe(message):
     return [int(number.group(1)) if number else header.decode("latin1"), digest]
 
 
+# Nobody has a lock for so long.
+signal.alarm(120)
 for path in sys.argv[1:]:
     box = mailbox.mbox(path, create=False)
+    fcntl.lockf(box._file, fcntl.LOCK_SH)
     print(json.dumps([describe(box.get_bytes(key)) for key in box.iterkeys()]))
+    box._file.close()
