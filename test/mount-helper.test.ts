@@ -27,6 +27,7 @@ import {
   servingProcess,
   type Ended,
 } from "./cli-process.ts";
+import { isRunning, processesWith, until } from "./supervised.ts";
 
 const helper = fileURLToPath(new URL("../cli/mount.fuse.onespool.js", import.meta.url));
 const link = "/sbin/mount.fuse.onespool";
@@ -76,6 +77,8 @@ async function place(t: Tap): Promise<Place> {
   mkdirSync(mountpoint);
   t.teardown(async () => {
     if (isMounted(mountpoint)) await run("umount", "-i", "-c", "-l", mountpoint);
+    // umount(8) returns before the server has closed its store, in which it may make files until then.
+    await until("its server has ended", () => !processesWith(directory).some(isRunning));
     rmSync(directory, { recursive: true, force: true });
   });
   await onespool("mount", store, mountpoint, "-d");
