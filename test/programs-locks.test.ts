@@ -250,9 +250,8 @@ await t.test("mail programs", skip === undefined ? {} : { skip }, async (t) => {
       const second = await site.deliverUnderLock(t, box, "-second");
       const old = Math.floor(Date.now() / 1_000) - 601;
       await site.root.call("utimensat", `${path}.lock`, [old, 0], [old, 0]);
-      await site.nothingPends();
+      await site.shows(t, box, [...before, ...first, ...second]);
       t.ok(await site.root.exists(`${path}.lock`), "who made it has forgotten it");
-      t.strictSame(await site.ids(box), [...before, ...first, ...second]);
     });
   }
 
