@@ -10,6 +10,7 @@ import { findMount } from "../fs/kernel/mount-command.ts";
 import { isStuck } from "../fs/takeover/stuck.ts";
 import { whyNoAbort } from "./kernel-mounted.ts";
 import type { TestContext } from "./suite/run.ts";
+import { hangs } from "./system/hanging.ts";
 import { eventually, Harness, needs } from "./system/harness.ts";
 import type { Mishap } from "./system/mishaps.ts";
 import { isAlive } from "./system/mount.ts";
@@ -119,7 +120,7 @@ t.test(
     await program.asleepIn("read");
     const delivering = hints.deliver(Buffer.from("mail\n"), [{ path: "f" }]);
     const { pid } = harness.mount;
-    await sleep(500);
+    await eventually("it waits for the kernel", async () => hangs(pid));
     end("lost reads");
     process.kill(pid, "SIGKILL");
     await eventually("it hangs", async () => isStuck(pid));
@@ -146,7 +147,7 @@ t.test(
     const reading = program.read(fd, 100_000).catch((error: unknown) => error);
     await program.asleepIn("read");
     const delivering = hints.deliver(Buffer.from("mail\n"), [{ path: "f" }]).catch(() => "lost");
-    await sleep(500);
+    await eventually("it waits for the kernel", async () => hangs(mount.pid));
     t.equal(spawnSync("umount", ["-i", "-l", mount.mountpoint]).status, 0);
     const dead = new Set<number>();
     while (mount.running) {

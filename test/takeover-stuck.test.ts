@@ -1,14 +1,5 @@
 /** A process that is killed while it tells the kernel of a change, which waits for a READ that it has not answered. */
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -16,20 +7,10 @@ import t from "tap";
 import { breakLocks, isStuck, watchStuck } from "../fs/takeover/stuck.ts";
 import { abortMount } from "../fs/kernel/mount-command.ts";
 import { TestMount, run, whyNoAbort } from "./kernel-mounted.ts";
+import { hangs } from "./system/hanging.ts";
 
 t.setTimeout(120_000);
 const skip = await whyNoAbort();
-
-/** Whether a thread waits in a call with the device, in such a way that no signal wakes it; not for a slow disk. */
-function hangs(pid: number): boolean {
-  return readdirSync(`/proc/${pid}/task`).some((name) => {
-    const task = `/proc/${pid}/task/${name}`;
-    if (!/\) D /.test(readFileSync(`${task}/stat`, "latin1"))) return false;
-    const descriptor = Number(readFileSync(`${task}/syscall`, "latin1").split(" ")[1]);
-    const open = `${task}/fd/${descriptor}`;
-    return existsSync(open) && readlinkSync(open) === "/dev/fuse";
-  });
-}
 
 t.test(
   "a killed process that hangs in the kernel is told from one that is gone",
