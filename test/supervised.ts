@@ -63,8 +63,13 @@ export function childrenOf(pid: number): number[] {
   return text.split(" ").filter(Boolean).map(Number);
 }
 
+/** "" if it has gone. */
 export function commandLine(pid: number): string {
-  return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 export function isRunning(pid: number): boolean {
