@@ -1,6 +1,6 @@
 /**
  * Pretends to be the front, for supervisor.test.ts. What it does is told by `hostname`: "fails" cannot start, "dies"
- * ends before it is ready, "stubborn" does not drain; in a reload "refused" is kept out and "deadly" ends it. Its levels of hearing are written to its log.
+ * ends before it is ready, "silent" never says that it is, "stubborn" does not drain; in a reload "refused" is kept out and "deadly" ends it. Its levels of hearing are written to its log.
  */
 import type { FromFront, ToFront } from "../server/messages.ts";
 import { createLog, type Log } from "../server/log/log.ts";
@@ -46,6 +46,7 @@ process.on("message", (message: ToFront) => {
     tell({ type: "failed", message: "127.0.0.1:25: permission denied" }, () => process.exit(1));
     return;
   }
+  if (behaviour === "silent") return;
   counters.connectionEnded("quit");
   counters.setOpen("front", 5);
   tell({ type: "counters", counters: counters.snapshot() });

@@ -1,10 +1,11 @@
 /** What becomes of the processes of a server, and of its mount, when one of them ends, fails, or is told to. */
 import t from "tap";
-import { constants, existsSync, statSync } from "node:fs";
+import { constants, existsSync, readFileSync, statSync } from "node:fs";
+import { constants as osConstants } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { QUICK_DEATHS_MAX } from "../fs/takeover/kept.ts";
-import { noKernelBinding } from "./cli-process.ts";
+import { noKernelBinding, servingProcess } from "./cli-process.ts";
 import { Program } from "./suite/program.ts";
 import {
   isMounted,
@@ -39,6 +40,17 @@ t.setTimeout(240_000);
 
 function childrenOf(supervised: Supervised): number[] {
   return [supervised.childWith(FRONT), supervised.childWith(SPOOL)];
+}
+
+/** proc_pid_status(5) */
+function statusOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/status`, "latin1");
+}
+
+/** Whether SIGTERM waits for a process that stands still. */
+function isTold(pid: number): boolean {
+  const pending = BigInt(`0x${/^ShdPnd:\t([0-9a-f]+)$/m.exec(statusOf(pid))![1]}`);
+  return ((pending >> BigInt(osConstants.signals.SIGTERM - 1)) & 1n) === 1n;
 }
 
 /** A program that has made a mailbox. */
@@ -181,14 +193,24 @@ t.test("a spool that dies again and again is given up, and mounted anew", { skip
   const user = await userOf(t, mount);
   const fd = await user.open(`${mount}/mailbox`);
   const deaths = (): number => logOf(directory).split('"ended unasked"').length - 1;
-  while (deaths() < QUICK_DEATHS_MAX + 1) {
+  const lost = new AbortController();
+  const losing = (async () => {
+    // It waits while nobody serves, and is answered where one has lived long enough.
+    while (!lost.signal.aborted) {
+      await user.call("os.fstatvfs", fd).catch(() => lost.abort());
+      await sleep(20);
+    }
+  })();
+  await until("it is given up", () => {
     try {
       process.kill(supervised.childWith(SPOOL) || Number.NaN, "SIGKILL");
     } catch {
       // There is none at the moment.
     }
-    await sleep(20);
-  }
+    return lost.signal.aborted;
+  });
+  await losing;
+  t.ok(deaths() >= QUICK_DEATHS_MAX, `${deaths()} deaths`);
   await t.rejects(user.call("os.fstatvfs", fd), { code: "ENOTCONN" });
   const text = (): Promise<string> => user.text(`${mount}/mailbox`).catch(() => "");
   await until("it is mounted anew", async () => (await text()) === "before");
@@ -201,8 +223,12 @@ t.test("SIGTERM while no spool serves leaves no dead mount", { skip }, async (t)
   const spool = supervised.childWith(SPOOL);
   // So that it does not end before it is killed.
   process.kill(spool, "SIGSTOP");
+  // Of two signals that wait, SIGTERM would come first.
+  await until("it stands still", () => /^State:\tT/m.test(statusOf(spool)));
   supervised.child.kill("SIGTERM");
   await until("the front has ended", () => supervised.childWith(FRONT) === 0);
+  // Until then its death would be one that nobody has asked for.
+  await until("it is told to end", () => isTold(spool));
   process.kill(spool, "SIGKILL");
   t.equal(await supervised.end(), 1);
   t.notOk(isMounted(mount));
@@ -220,14 +246,15 @@ t.test(
   "a supervisor that was killed is started again at once, while a program uses the mount",
   { skip },
   async (t) => {
-    const { mount, file, supervised } = await serving(t);
+    const { store, mount, file, supervised } = await serving(t);
     const user = await userOf(t, mount);
     const fd = await user.open(`${mount}/mailbox`);
     const children = childrenOf(supervised);
     supervised.child.kill("SIGKILL");
     await supervised.end();
     const next = await servingAgain(t, file);
-    t.notOk(children.some(isRunning), "it has waited for the spool of the one before it");
+    t.equal(servingProcess(store), next.childWith(SPOOL), "the spool before it has let go");
+    await until("nothing of the one before it runs", () => !children.some(isRunning));
     await t.rejects(user.call("os.fstatvfs", fd), { code: "ENOTCONN" });
     t.equal(await user.text(`${mount}/mailbox`), "before");
     t.equal(await stop(next), 0);
@@ -283,7 +310,8 @@ t.test("a second SIGTERM ends at once", { skip }, async (t) => {
 });
 
 t.test("SIGTERM during the start ends what has been started", { skip }, async (t) => {
-  const { mount, directory, supervised } = begin(t);
+  // It would be ready, if this process were slow.
+  const { mount, directory, supervised } = begin(t, { hostname: "silent" });
   await until("the log is there", () => existsSync(join(directory, "log")));
   await until("a child runs", () => processesWith(mount).length > 0);
   supervised.child.kill("SIGTERM");
