@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
-import { isRunning } from "./supervised.ts";
+import { commandLine, isRunning } from "./supervised.ts";
 import { deliver, deliverOnce, introduced, subjects, type Mail } from "./system/deliveries.ts";
 import { eventually } from "./system/harness.ts";
 import { MailServer, missingForServer } from "./system/mail-server.ts";
@@ -83,10 +83,15 @@ await t.test(
     t.equal(await counter(server, stored), mails.length);
     t.equal(await counter(server, taken), mails.length);
     t.equal(await counter(server, failed), 0);
-    const lines = server.log();
-    t.equal(lines.filter(({ msg }) => msg === "message").length, mails.length);
-    const ends = lines.filter(({ msg, role }) => msg === "connection" && role === "worker");
-    t.equal(ends.length, mails.length);
+    const messages = () => count(server, "message");
+    const ends = () =>
+      server.log().filter(({ msg, role }) => msg === "connection" && role === "worker").length;
+    await eventually(
+      "all are in the log",
+      async () => messages() >= mails.length && ends() >= mails.length,
+    );
+    t.equal(messages(), mails.length);
+    t.equal(ends(), mails.length);
   },
 );
 
@@ -100,6 +105,11 @@ await t.test(
     const [first = 0] = server.processes().workers;
     const idle = await introduced(server);
     const old = await introduced(server);
+    // With the first recipient a session comes to the worker: both are there before it has had its message.
+    for (const client of [idle, old]) {
+      client.write("MAIL FROM:<>\r\nRCPT TO:<user1@example.test>\r\nRSET\r\n");
+      for (const code of [250, 250, 250]) await client.expect(code);
+    }
     await deliver(idle, { subject: "idle one", to: ["user1"] });
     await deliver(old, { subject: "old one", to: ["user1"] });
     old.write("MAIL FROM:<>\r\nRCPT TO:<user1@example.test>\r\nDATA\r\n");
@@ -152,10 +162,9 @@ await t.test("a reload changes number and memory of the workers", needsServer, a
   const tables = { workers: { count: 1, memory_max: "96MiB" } };
   const server = await MailServer.start(t, { tables });
   const limits = (): string[] =>
-    server.processes().workers.flatMap((pid) => {
-      const line = readFileSync(`/proc/${pid}/cmdline`, "latin1");
-      return /--max-old-space-size=(\d+)/.exec(line)?.[1] ?? [];
-    });
+    server
+      .processes()
+      .workers.flatMap((pid) => /--max-old-space-size=(\d+)/.exec(commandLine(pid))?.[1] ?? []);
   t.strictSame(limits(), ["96"]);
   const before = server.processes();
   const open = await introduced(server);
@@ -196,10 +205,12 @@ await t.test(
     const { workers, front: next } = server.processes();
     t.not(next, front);
     t.equal(workers.length, 2);
-    const ready = server.log().filter(({ msg, worker }) => {
-      return msg === "worker ready" && workers.includes(Number(worker));
-    });
-    t.equal(ready.length, 2, "each was started once");
+    const ready = () =>
+      server.log().filter(({ msg, worker }) => {
+        return msg === "worker ready" && workers.includes(Number(worker));
+      }).length;
+    await eventually("the log tells of both", async () => ready() >= 2);
+    t.equal(ready(), 2, "each was started once");
     t.equal(count(server, "failed"), 0);
   },
 );
@@ -218,6 +229,7 @@ await t.test("a worker that dies has a successor, and its mails go on", needsSer
     }
   });
   t.equal(subjects(await server.mailbox("user1")).get("after"), 1);
+  await eventually("the log tells", async () => count(server, "worker ended unasked") > 0);
   t.equal(count(server, "worker ended unasked"), 1);
 });
 
@@ -272,12 +284,14 @@ await t.test(
     process.kill(worker!, "SIGCONT");
     await client.closed();
     client.destroy();
-    const later = await server.connect();
-    await later.expect(220);
-    await later.command("EHLO client.test");
-    await later.command("MAIL FROM:<a@b.test>");
-    t.equal((await later.command("RCPT TO:<user1@example.test>")).code, 250);
-    later.destroy();
+    // On a busy machine it may be late once more.
+    await eventually("it takes sessions again", async () => {
+      const later = await introduced(server);
+      await later.command("MAIL FROM:<a@b.test>");
+      const { code } = await later.command("RCPT TO:<user1@example.test>");
+      later.destroy();
+      return code === 250;
+    });
     t.equal(server.processes().workers[0], worker);
   },
 );
