@@ -10,6 +10,7 @@ import {
   mkdtempSync,
   readFileSync,
   readdirSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -109,6 +110,8 @@ export class MailServer {
         postmaster: "user1",
       },
       log: { file: this.path("log") },
+      // No worker is given up because a busy machine lets it wait.
+      limits: { hand_over_timeout: "60s" },
       ...(hasTls ? { tls: { certificate: this.path("tls.crt"), key: this.path("tls.key") } } : {}),
     };
     const all: Record<string, Record<string, TomlValue>> = {};
@@ -124,7 +127,9 @@ export class MailServer {
         );
         return (name === "" ? "" : `[${name}]\n`) + lines.join("");
       });
-    writeFileSync(this.path("onespool.toml"), text.join("\n"));
+    // In one piece: the server may read it just now, for a reload before.
+    writeFileSync(this.path("onespool.toml.new"), text.join("\n"));
+    renameSync(this.path("onespool.toml.new"), this.path("onespool.toml"));
   }
 
   /** A new key and a certificate that signs itself. */
