@@ -32,7 +32,10 @@ await t.test("reload under load", skip === undefined ? {} : { skip }, async (t) 
   const failed = Promise.race(loads);
   const before = server.certificate;
   for (let k = 1; k <= RELOADS; k++) {
+    const seen = delivered.length;
     await Promise.race([sleep(150), failed]);
+    const more = async () => delivered.length > seen + CONNECTIONS;
+    await Promise.race([eventually("mail comes in", more), failed]);
     if (k === RELOADS) server.makeCertificate();
     const users = Array.from({ length: 20 }, (_, i) => `user${i + 1}`);
     server.configure({ recipients: { users: [...users, `new${k}`] } });
