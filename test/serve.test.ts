@@ -283,7 +283,10 @@ t.test(
       t.ok(isMounted(spool));
       server.child.kill("SIGINT");
       t.equal(await server.end(), 0);
-    } else t.match(server.stderr, /another program listens there|the port is in use/);
+    } else {
+      await server.end();
+      t.match(server.stderr, /another program listens there|the port is in use/);
+    }
     t.notOk(isMounted(spool));
   },
 );
