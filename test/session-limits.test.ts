@@ -65,7 +65,7 @@ async function endOf(server: InProcessServer): Promise<string> {
 t.test(
   "a client that says nothing is closed, and so is one that does not finish a line",
   async (t) => {
-    const { server, port } = await serve(t, { limits: { commandMs: 150 } });
+    const { server, port } = await serve(t, { limits: { commandMs: 1000 } });
     const silent = await connected(t, port);
     await silent.expect(220);
     const dripping = await connected(t, port);
@@ -80,10 +80,13 @@ t.test(
 );
 
 t.test("a session ends when its time is over, however busy it is", async (t) => {
-  const { server, port } = await serve(t, { limits: { sessionMs: 300 } });
-  const client = await greeted(t, port);
+  const { server, port } = await serve(t, { limits: { sessionMs: 1000 } });
+  const client = await connected(t, port);
+  await client.expect(220);
+  client.write("EHLO client.test\r\n");
   const work = setInterval(() => client.write("RSET\r\n"), 20);
   t.teardown(() => clearInterval(work));
+  // On a busy machine it may be over before the first of them.
   let reply = await client.reply();
   while (reply.code === 250) reply = await client.reply();
   t.equal(reply.code, 421);
@@ -105,7 +108,8 @@ t.test(
 );
 
 t.test("who talks before the greeting is refused, with a delay and without one", async (t) => {
-  for (const greetingDelayMs of [0, 200]) {
+  // Longer than a busy machine may let this process wait behind its first packets.
+  for (const greetingDelayMs of [0, 3000]) {
     const { server, port } = await serve(t, { limits: { greetingDelayMs } });
     const client = await connected(t, port);
     client.write("EHLO client.test\r\n");
@@ -224,29 +228,35 @@ t.test("when the workers are full, a recipient is put off", async (t) => {
 
 t.test("under stress the limits are the tighter ones, in front and worker", async (t) => {
   // Begins with the second connection, and lasts while there is one.
-  const limits = {
-    connectionsMax: 5,
-    stressPercent: 22,
-    stressCommandMs: 200,
-    stressErrorsHard: 2,
-  };
-  const { server, port } = await serve(t, { limits });
-  const first = await greeted(t, port);
-  await sleep(50);
-  t.notOk(server.front.isStress);
-  await greeted(t, port);
-  while (!server.front.isStress) await sleep(10);
-  t.ok(server.worker.isStress);
-  await first.command("XYZZY");
-  await first.command("XYZZY");
-  t.match(await first.reply(), { code: 421 });
-  while (server.connections.length < 2) await sleep(10);
-  t.strictSame(
-    server.connections.map(({ end }) => end),
-    ["tooManyErrors", "commandTimeout"],
-  );
-  while (server.front.isStress) await sleep(10);
-  t.notOk(server.worker.isStress);
+  const limits = { connectionsMax: 5, stressPercent: 22 };
+  // Each of them alone: a busy machine may let a client be late.
+  for (const [stressLimits, ends] of [
+    [{ stressErrorsHard: 2, stressCommandMs: 60_000 }, ["tooManyErrors", "closed"]],
+    [{ stressCommandMs: 1000 }, ["commandTimeout", "commandTimeout"]],
+  ] as const) {
+    const { server, port } = await serve(t, { limits: { ...limits, ...stressLimits } });
+    const first = await greeted(t, port);
+    await sleep(50);
+    t.notOk(server.front.isStress);
+    const second = await connected(t, port);
+    await second.expect(220);
+    while (!server.front.isStress) await sleep(10);
+    t.ok(server.worker.isStress);
+    if (ends[0] === "tooManyErrors") {
+      await first.command("XYZZY");
+      await first.command("XYZZY");
+      t.match(await first.reply(), { code: 421 });
+      while (server.connections.length < 1) await sleep(10);
+      second.destroy();
+    }
+    while (server.connections.length < 2) await sleep(10);
+    t.strictSame(
+      server.connections.map(({ end }) => end),
+      ends,
+    );
+    while (server.front.isStress) await sleep(10);
+    t.notOk(server.worker.isStress);
+  }
 });
 
 t.test("a proxy of the list tells the client, one that is not listed is a client", async (t) => {
@@ -352,7 +362,8 @@ t.test("a burst buys no silence: a rate is looked at window by window", (t) => {
 
 t.test("a client that says STARTTLS and no more is closed as any that is silent", async (t) => {
   const secureContext = createSecureContext();
-  const { server, port } = await serve(t, { limits: { commandMs: 150 }, secureContext });
+  // Nothing is said for so long on a busy machine either.
+  const { server, port } = await serve(t, { limits: { commandMs: 2000 }, secureContext });
   const client = await greeted(t, port);
   t.match(await client.command("STARTTLS"), { code: 220 });
   await client.closed();
