@@ -61,6 +61,9 @@ end
 closed
 c2 close
 c2 closed
+c3 admitted smtp
+c3 > NOOP
+c3 < 250
 `);
   await run(
     "mailbox a\n  messages 2\n  has Subject: x\n  lacks From old*",

@@ -7,6 +7,7 @@ import { SmtpClient, shownReply, type Reply } from "./system/smtp-client.ts";
 
 export type Step =
   | { readonly kind: "connect"; readonly protocol: "smtp" | "lmtp" }
+  | { readonly kind: "admitted"; readonly protocol: "smtp" | "lmtp" }
   | { readonly kind: "send"; readonly bytes: Buffer }
   | { readonly kind: "reply"; readonly pattern: string; readonly lines: readonly LineRule[] }
   | { readonly kind: "mailbox"; readonly name: string; readonly lines: readonly LineRule[] }
@@ -30,6 +31,8 @@ export interface Dialogue {
   readonly server: string;
   readonly steps: readonly Placed[];
 }
+
+const ADMITTED_MS_MAX = 20_000;
 
 /** Where a dialogue talks to. */
 export interface DialogueServer {
@@ -96,8 +99,9 @@ function parseStep(words: string): Step | undefined {
   const [verb, argument = ""] = words.split(" ");
   switch (verb) {
     case "connect":
+    case "admitted":
       return argument === "smtp" || argument === "lmtp"
-        ? { kind: "connect", protocol: argument }
+        ? { kind: verb, protocol: argument }
         : undefined;
     case "mailbox":
       return { kind: "mailbox", name: argument, lines: [] };
@@ -151,6 +155,8 @@ export async function runDialogue(dialogue: Dialogue, server: DialogueServer): P
       try {
         if (step.kind === "connect") {
           clients.set(connection, await SmtpClient.connect(server.port(step.protocol)));
+        } else if (step.kind === "admitted") {
+          clients.set(connection, await admitted(server.port(step.protocol)));
         } else if (step.kind === "mailbox") {
           const text = await server.mailbox(step.name);
           checkMailbox(text.slice(before.get(step.name)), step.lines);
@@ -168,8 +174,22 @@ export async function runDialogue(dialogue: Dialogue, server: DialogueServer): P
   }
 }
 
+async function admitted(port: number): Promise<SmtpClient> {
+  const deadline = Date.now() + ADMITTED_MS_MAX;
+  for (;;) {
+    const client = await SmtpClient.connect(port);
+    const reply = await client.reply();
+    if (reply.code === 220) return client;
+    client.destroy();
+    if (reply.code !== 421 || Date.now() > deadline) {
+      throw new Error(`wanted 220, got ${shownReply(reply)}`);
+    }
+    await sleep(20);
+  }
+}
+
 async function runStep(
-  step: Exclude<Step, { kind: "connect" | "mailbox" }>,
+  step: Exclude<Step, { kind: "connect" | "admitted" | "mailbox" }>,
   client: SmtpClient,
 ): Promise<void> {
   switch (step.kind) {

@@ -25,17 +25,13 @@ export const servers: Readonly<Record<string, MailServerSettings>> = {
       },
     },
   },
-  /** Little time and few connections. */
-  hasty: {
-    tables: {
-      limits: {
-        command_timeout: "1s",
-        unused_timeout: "1s",
-        session_timeout: "10s",
-        connections_per_client_max: 2,
-      },
-    },
-  },
+  /** Who talks first is refused at once, so the delay may be longer than a busy machine is late. */
+  late: { tables: { limits: { greeting_delay: "2s" } } },
+  /** Little time, but more than a busy machine is late. */
+  hasty: { tables: { limits: { command_timeout: "3s", unused_timeout: "3s" } } },
+  /** A session is over before its client has been silent for too long. */
+  brief: { tables: { limits: { command_timeout: "7s", session_timeout: "10s" } } },
+  few: { tables: { limits: { connections_per_client_max: 2 } } },
   /** Behind a proxy; and clients that may say for whom they speak. */
   proxied: { isProxied: true, tables: { "": { proxy_from: ["127.0.0.1"] } } },
   xclient: { tables: { "": { xclient_from: ["127.0.0.0/8"] } } },
