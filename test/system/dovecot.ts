@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { childrenOf } from "../supervised.ts";
-import { freePort } from "./free-port.ts";
+import { freePorts } from "./free-port.ts";
 
 const START_MS_MAX = 30_000;
 const STOP_MS_MAX = 20_000;
@@ -59,7 +59,7 @@ export class Dovecot {
 
   /** Resolves when it greets on its ports. The caller ends it. */
   static async start(settings: DovecotSettings): Promise<Dovecot> {
-    const ports = [await freePort(), await freePort(), await freePort()];
+    const ports = await freePorts(3);
     const dovecot = new Dovecot(settings, ports);
     try {
       await dovecot.serve();

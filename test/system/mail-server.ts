@@ -20,7 +20,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { CallError, Program } from "../suite/program.ts";
 import type { TestContext } from "../suite/run.ts";
-import { freePort } from "./free-port.ts";
+import { freePorts } from "./free-port.ts";
 import { missing } from "./mount.ts";
 import { SmtpClient } from "./smtp-client.ts";
 
@@ -85,7 +85,8 @@ export class MailServer {
 
   /** Gone at the end of the test, whatever happens in it. */
   static async start(t: TestContext, settings: MailServerSettings = {}): Promise<MailServer> {
-    const server = new MailServer(settings, await freePort(), await freePort());
+    const [smtp = 0, lmtp = 0] = await freePorts(2);
+    const server = new MailServer(settings, smtp, lmtp);
     t.teardown(() => server.end());
     server.configure();
     await server.serve();
