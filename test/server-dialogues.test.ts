@@ -6,7 +6,7 @@ import { servers } from "./dialogues/servers.ts";
 import { MailServer, missingForServer } from "./system/mail-server.ts";
 import { sourcePath } from "./system/source.ts";
 
-t.setTimeout(180_000);
+t.setTimeout(300_000);
 
 const directory = sourcePath("test/dialogues/README.md").replace(/\/README\.md$/, "");
 const dialogues = readdirSync(directory)
