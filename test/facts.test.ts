@@ -8,12 +8,15 @@ import {
 } from "../server/facts/facts.ts";
 import { createParser, decodeFields } from "../server/facts/mailparser.ts";
 
+/** What is read does not depend on how busy the machine is. */
+const limits: FactsLimits = { ...factsLimits, workMsMax: Infinity, endMsMax: 60_000 };
+
 async function factsOf(
   message: string | Buffer,
-  { piece = 65_536, ...limits }: Partial<FactsLimits> & { piece?: number } = {},
+  { piece = 65_536, ...others }: Partial<FactsLimits> & { piece?: number } = {},
 ): Promise<MessageFacts> {
   const bytes = typeof message === "string" ? Buffer.from(message) : message;
-  const reader = new FactsReader({ ...factsLimits, ...limits });
+  const reader = new FactsReader({ ...limits, ...others });
   for (let at = 0; at < bytes.length; at += piece)
     await reader.write(bytes.subarray(at, at + piece));
   return reader.end();
@@ -177,7 +180,7 @@ await t.test("a header bomb costs its limit", async (t) => {
 });
 
 await t.test("a long body of one text is not parsed at all", (t) => {
-  const reader = new FactsReader();
+  const reader = new FactsReader(limits);
   void reader.write(Buffer.from(plain));
   const waits = [];
   for (let i = 0; i < 100; i++) waits.push(reader.write(Buffer.alloc(65_536)));
@@ -190,13 +193,13 @@ await t.test("a long body of one text is not parsed at all", (t) => {
 
 await t.test("who does not wait gets the same facts", async (t) => {
   const message = mixed.replace("12345", "x".repeat(900_000));
-  const reader = new FactsReader();
+  const reader = new FactsReader(limits);
   void reader.write(Buffer.from(message));
   t.match(await reader.end(), { parts: 4, attachments: [{}, { bytes: 900_000 }], complete: true });
 });
 
 await t.test("a message that is given up leaves nothing behind", async (t) => {
-  const reader = new FactsReader();
+  const reader = new FactsReader(limits);
   void reader.write(Buffer.from(mixed.slice(0, 300)));
   t.equal((await reader.end()).subject, "Grüße ä");
 });
