@@ -140,12 +140,17 @@ await t.test(
     t.ok(spool.small.available < 2 << 20, `the disk is full: ${spool.small.available}`);
     t.ok(spool.store.statistics().segments > 1);
     await spool.removeAll();
-    t.notOk(spool.deliver(), "no mail is taken before there is room");
+    // Where deleting takes more than a second, some of it has been cleaned by now.
+    const isTaken = spool.deliver();
+    t.ok(!isTaken || spool.small.available > 2 << 20, "no mail is taken before there is room");
     await eventually("mail is taken", async () => spool.deliver());
     // Warnings come in a later turn.
     await nextTurn();
     t.same(lines, ["full", "room"]);
-    t.ok(spool.small.available > 30 << 20, "most of the disk is free again");
+    await eventually(
+      "most of the disk is free again",
+      async () => spool.small.available > 30 << 20,
+    );
     await spool.check(t);
     await spool.open(false);
     await spool.check(t);
@@ -160,6 +165,7 @@ await t.test(
     await spool.open(false);
     await spool.fill();
     await spool.removeAll();
+    t.notOk(spool.deliver(), "deleting alone makes no room");
     await spool.close();
     const lines = said(t);
     await spool.open(true);
