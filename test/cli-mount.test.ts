@@ -199,8 +199,9 @@ t.test(
     const { store, mountpoint, file } = place(t);
     const { child } = await serve(store, mountpoint);
     await onespool("deliver", file, join(mountpoint, "a"));
-    killWithKeeper(store);
-    await once(child, "exit");
+    const exited = once(child, "exit");
+    await killWithKeeper(store);
+    await exited;
     t.ok(mounted(mountpoint));
     t.match(await onespool("stat", mountpoint), {
       code: 1,

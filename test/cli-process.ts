@@ -3,7 +3,9 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { isAlive } from "./system/mount.ts";
 
 export const command = fileURLToPath(new URL("../cli/onespool.js", import.meta.url));
 
@@ -72,10 +74,16 @@ export function servingProcess(store: string): number {
   return Number(readFileSync(join(store, "lock"), "latin1"));
 }
 
-/** kill -9 of the process that serves a store's mount, and first of its keeper, which would start another one. */
-export function killWithKeeper(store: string): void {
+/**
+ * kill -9 of the process that serves a store's mount, and first of its keeper, which would start another one. Resolves
+ * when both are dead.
+ */
+export async function killWithKeeper(store: string): Promise<void> {
   const serving = servingProcess(store);
   const keeper = Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${serving}/stat`, "latin1"))![1]);
+  // Without its keeper it would unmount, if it had the time.
+  process.kill(serving, "SIGSTOP");
   process.kill(keeper, "SIGKILL");
   process.kill(serving, "SIGKILL");
+  while (isAlive(keeper) || isAlive(serving)) await sleep(5);
 }

@@ -203,7 +203,7 @@ t.test("a mount whose server died with its keeper is replaced by mount(8)", { sk
   process.kill(serving, "SIGKILL");
   t.match(await run("ls", mountpoint), { stdout: "alice\n" }, "another process goes on");
   t.not(servingProcess(store), serving);
-  killWithKeeper(store);
+  await killWithKeeper(store);
   t.match(await mount("-t", "fuse.onespool", store, mountpoint), {
     code: 0,
     stderr: /removed a mount whose server was gone/,
