@@ -3,11 +3,11 @@ import { once } from "node:events";
 import { chownSync, lutimesSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { openUnlocked } from "../cli/import/locked-source.ts";
 import { DOTLOCK_SECONDS_MAX, isValidDotlock } from "../fs/delivery/dotlock-rule.ts";
-import { collect, command, noKernelBinding, start } from "./cli-process.ts";
+import { collect, command, noKernelBinding, run, start } from "./cli-process.ts";
 import { served, site, userMailbox, writeMailbox } from "./import-tree.ts";
+import { eventually } from "./system/harness.ts";
 
 t.setTimeout(120_000);
 
@@ -91,13 +91,10 @@ t.test(
     const ended = collect(child);
     const exited = once(child, "exit");
     // The first mailbox has its name: the next one is being waited for, or soon will be.
-    for (let tries = 0; tries < 200; tries++) {
-      const { code } = await collect(
-        start("timeout", ["10", "test", "-f", join(mountpoint, "free")]),
-      );
-      if (code === 0) break;
-      await sleep(50);
-    }
+    await eventually("the first mailbox has its name", async () => {
+      const { code } = await run("timeout", "10", "test", "-f", join(mountpoint, "free"));
+      return code === 0;
+    });
     child.kill("SIGTERM");
     await exited;
     const { code, stdout, stderr } = await ended;

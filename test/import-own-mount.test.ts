@@ -4,11 +4,11 @@ import { EventEmitter, once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { endProcess, removeMountpoint } from "../cli/import/own-mount.ts";
 import { firstMessage } from "../cli/mount-daemon.ts";
 import { collect, command, killWithKeeper, noKernelBinding, run } from "./cli-process.ts";
 import { site, userMailbox, writeMailbox } from "./import-tree.ts";
+import { eventually } from "./system/harness.ts";
 
 const skip = noKernelBinding();
 t.setTimeout(120_000);
@@ -69,18 +69,11 @@ t.test("a mount point that is still in use is named", { skip }, async (t) => {
   });
 });
 
-/** Waits until there is an answer. */
-async function eventually(step: () => Promise<boolean>): Promise<boolean> {
-  for (let tries = 0; tries < 400; tries++) {
-    if (await step()) return true;
-    await sleep(50);
-  }
-  return false;
-}
-
 t.test("the report is printed also when the mount of its own dies", { skip }, async (t) => {
   const { source, store, directory } = site(t);
   writeMailbox(join(source, "free"), userMailbox(1, 2));
+  // Which is told at once: then the one before it is done.
+  await run("mkfifo", join(source, "gap"));
   writeMailbox(join(source, "held"), userMailbox(1, 2));
   writeMailbox(join(source, "held.lock"), "");
   const temporary = join(directory, "tmp");
@@ -93,18 +86,18 @@ t.test("the report is printed also when the mount of its own dies", { skip }, as
     killSignal: "SIGKILL",
   });
   const ended = collect(child);
-  const isTaken = await eventually(async () => {
-    const found = await run("timeout", "10", "find", temporary, "-maxdepth", "2", "-name", "free");
-    return found.stdout !== "";
-  });
-  t.ok(isTaken);
+  let told = "";
+  child.stderr.on("data", (text: string) => (told += text));
+  await eventually("the mailbox before the pipe is done", async () => told.includes("gap: "));
+  const found = await run("timeout", "10", "find", temporary, "-maxdepth", "2", "-name", "free");
+  t.not(found.stdout, "", "it is there");
   const pids = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").split(" ");
   const server = pids.find((pid) => {
     if (pid === "") return false;
     return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--while-connected");
   });
   t.ok(server);
-  killWithKeeper(store);
+  await killWithKeeper(store);
   rmSync(join(source, "held.lock"));
   const { code, stdout, stderr } = await ended;
   t.equal(code, 1);
