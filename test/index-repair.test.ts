@@ -73,7 +73,7 @@ t.test("rows can be read all the time, and written when there is room", { skip }
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   await repaired;
-  t.ok(reads >= 5, `${reads} rows were read meanwhile`);
+  t.ok(reads > 5, `${reads} rows were read meanwhile`);
   t.notOk(index.isBroken);
   t.notOk(existsSync(join(parent, "index.new")));
   for (let k = 2_000; k < 6_000; k += 1_000) await write(k, 1_000, 1_000);
